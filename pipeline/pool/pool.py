@@ -1,0 +1,85 @@
+"""The protocol of a pool, in the words of the loop that uses it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from pipeline.engines.engine import Engine
+from schemas.records import EngineReport, EngineStats, Outcome, Request
+
+EngineFactory = Callable[[int], Engine]
+"""Makes an engine of a group, given its incarnation. Picklable; called where the engine lives."""
+
+
+class PoolLimits(NamedTuple):
+    """How a pool treats engines and requests that misbehave."""
+
+    attempts: int
+    restarts: int
+    start_s: float
+    stall_s: float
+
+
+class GroupPlan(NamedTuple):
+    """What the pool must know of one engine group."""
+
+    name: str
+    make_engine: EngineFactory
+    replicas: int
+    lease: int
+    """Children leased to one engine at once."""
+    weights: str
+    """Digest the engines must report, else they are refused."""
+    cpus: float = 1
+    gpus: float = 0
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """A look at the pool, for progress displays."""
+
+    engines: dict[str, EngineStats] = field(default_factory=dict)
+    """By engine name, the live ones."""
+    restarts: int = 0
+    requeued: int = 0
+    """Children asked for again after their engine was lost."""
+    refused: int = 0
+    """Late or doubled outcomes that were turned away."""
+
+
+class Pool(Protocol):
+    """Where requests go and outcomes come from."""
+
+    def start(self) -> None:
+        """Begin to start engines. Returns when at least one of each group has loaded.
+
+        Raises `EngineError` when none can start, `ModelError` when they loaded other weights.
+        """
+        ...
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Take the requests of one wave. Never blocks."""
+        ...
+
+    def collect(self, timeout_s: float) -> list[Outcome]:
+        """Outcomes since the last call; waits at most `timeout_s` for the first.
+
+        Raises `PoolError` when no engine is left and the restart budget is spent.
+        """
+        ...
+
+    def abandon(self) -> None:
+        """Drop everything that was submitted and not collected."""
+        ...
+
+    def reports(self) -> list[EngineReport]:
+        """What the engines that ever loaded said of themselves, without repeats."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """A look at it now."""
+        ...
+
+    def close(self) -> None:
+        """End all engines. Idempotent."""
+        ...

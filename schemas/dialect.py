@@ -1,0 +1,46 @@
+"""A dialect: how one model's chat template opens and closes turns, as frozen token ids.
+
+    opening(system) U1 after_user A1 after_assistant U2 after_user A2 ...
+
+A prompt that asks for a user turn ends where the user's text would start; one that asks for an
+assistant turn ends with `ask_assistant`, which differs from `after_user` only in templates that
+open or hide a reasoning part. Derived by `pipeline.dialects`, stored with the run, so that a
+prompt can be rebuilt from rows alone.
+"""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Dialect(BaseModel):
+    """The markers of one chat template. The opening of a tree lies in its root's `token_ids`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokenizer: str
+    """Digest of the tokenizer."""
+    template: str
+    """Digest of the chat template."""
+    vocab_size: int
+    """One more than the highest token id."""
+    after_user: tuple[int, ...]
+    """Between a user's text and the assistant's text that answers it, in history."""
+    ask_assistant: tuple[int, ...]
+    """After a user's text, to make the model write the assistant's turn."""
+    after_assistant: tuple[int, ...]
+    """Between an assistant's text and the next user's text."""
+    user_stop_ids: tuple[int, ...]
+    """Token ids that end a user turn."""
+    user_stop_strings: tuple[str, ...] = ()
+    """Texts that end a user turn, where the template closes it with ordinary text."""
+    assistant_stop_ids: tuple[int, ...]
+    assistant_stop_strings: tuple[str, ...] = ()
+    leak_ids: tuple[int, ...] = ()
+    """Control tokens that have no business inside a turn."""
+    leak_strings: tuple[str, ...] = ()
+    """Marker texts that have no business inside a turn."""
+    reasoning_close: tuple[int, ...] = ()
+    """Ends the reasoning part of an assistant turn; () where the template keeps history as is."""
+    blank_ids: tuple[int, ...] = ()
+    """Ids of white space only, skipped after `reasoning_close` as the template does."""
+    system: str = "system"
+    """`system`: the template takes a system message; `user`: it opens the first user turn."""

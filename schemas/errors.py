@@ -1,0 +1,72 @@
+"""Errors, named for the boundary they cross.
+
+Every message is one paragraph for a person: what was wrong, what was expected and found, where,
+and what to do. A `UserError` ends a command with 2 (something to mend in what was asked); any
+other `ArboristError` ends it with 1 (something failed). Neither shows a traceback.
+"""
+
+
+class ArboristError(Exception):
+    """The root of all errors that are reported to a person as one paragraph."""
+
+    exit_code = 1
+
+
+class UserError(ArboristError):
+    """What was asked cannot be done as asked."""
+
+    exit_code = 2
+
+
+class SpecError(UserError):
+    """A spec is malformed, impossible, or contradicts itself."""
+
+
+class ModelError(UserError):
+    """A model directory, tokenizer or chat template is missing or cannot be handled."""
+
+
+class LocationError(UserError):
+    """A location cannot be used: unknown scheme, not writable, or without create-if-absent."""
+
+
+class EnvironmentMismatch(UserError):
+    """The installed packages cannot do what is asked."""
+
+
+class StoreError(ArboristError):
+    """The store failed to do what it was asked."""
+
+
+class AlreadyExists(StoreError):
+    """`create` met a name that is taken."""
+
+
+class NotFound(StoreError):
+    """`read` met a name that is not there."""
+
+
+class CorruptData(ArboristError):
+    """Stored bytes are not what was written: a bad checksum, a broken file, a wrong count."""
+
+
+class NewerSchema(UserError):
+    """The run was written by a newer version than this one."""
+
+
+class EngineError(ArboristError):
+    """An engine could not start, or died."""
+
+
+class PoolError(ArboristError):
+    """No engine is left to do the work, or the pool broke its contract."""
+
+
+class FailureShareExceeded(ArboristError):
+    """More requests failed than the spec allows; the run stops, resumable."""
+
+
+class Interrupted(ArboristError):
+    """A person or the scheduler asked the run to stop; it is resumable."""
+
+    exit_code = 130

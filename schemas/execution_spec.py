@@ -1,0 +1,80 @@
+"""ExecutionSpec: where things lie and how the work is run. Never hashed; change it at any time."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from schemas.generation_spec import GenerationSpec, Strict
+
+
+class EngineGroupSpec(Strict):
+    """The engines that share one model."""
+
+    backend: Literal["vllm", "scripted"] = "vllm"
+    model: str | None = None
+    """Directory with weights, tokenizer and chat template, seen from driver and engines alike."""
+    replicas: Annotated[int, Field(ge=1)] = 1
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """Per engine."""
+    cpus: Annotated[float, Field(ge=0)] = 1
+    """Per engine."""
+    max_num_seqs: Annotated[int, Field(ge=1)] = 256
+    """Sequences an engine decodes at once."""
+    max_num_batched_tokens: Annotated[int, Field(ge=1)] = 8192
+    in_flight: Annotated[int, Field(ge=1)] | None = None
+    """Children leased to one engine at once; None: twice max_num_seqs."""
+    kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
+    """None: what the device has left (GPU), or 1 GiB (CPU)."""
+    args: dict[str, Any] = {}
+    """Further engine arguments, passed on as they are."""
+    scripted: dict[str, Any] = {}
+    """Behaviour of a scripted engine: latency, length spread, faults."""
+
+    @property
+    def lease(self) -> int:
+        """Children leased to one engine at once."""
+        return self.in_flight or 2 * self.max_num_seqs
+
+
+class ExecutionSpec(Strict):
+    """How a run is executed."""
+
+    location: str
+    """URI or path under which the run's folder lies: file://, s3://, memory://."""
+    storage_options: dict[str, Any] = {}
+    """Passed on to the filesystem. Secrets belong into the environment, not here."""
+    pool: Literal["local", "ray"] = "ray"
+    """Engines in this process, or one Ray actor each."""
+    ray_address: str | None = None
+    """None starts Ray on this machine; `auto` joins the cluster this machine belongs to."""
+    engines: dict[str, EngineGroupSpec] = {"main": EngineGroupSpec()}
+    waves_in_flight: Annotated[int, Field(ge=1)] | None = None
+    """At most; None: as many as keep every engine's lease full, twice over."""
+    attempts: Annotated[int, Field(ge=1)] = 3
+    """Engine losses a request may live through before it is set aside as poison."""
+    restarts: Annotated[int, Field(ge=0)] = 8
+    """Engines replaced in one attempt at the run, over all engines."""
+    start_s: Annotated[float, Field(gt=0)] = 900.0
+    """An engine that has not loaded by then is given up."""
+    stall_s: Annotated[float, Field(gt=0)] = 180.0
+    """An engine whose steps and tokens stand still for so long while it has work is replaced."""
+    max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Beyond this share of failed requests (and at least 100 asked) the run stops, resumable."""
+
+
+class RunSpec(Strict):
+    """One YAML file: the two sections."""
+
+    generation: GenerationSpec
+    execution: ExecutionSpec
+
+    @model_validator(mode="after")
+    def _groups_exist(self) -> Self:
+        known = sorted(self.execution.engines)
+        for index, level in enumerate(self.generation.levels):
+            if level.engine not in known:
+                raise ValueError(
+                    f"generation.levels.{index}.engine: found {level.engine}, "
+                    f"expected one of execution.engines: {', '.join(known)}"
+                )
+        return self

@@ -1,0 +1,39 @@
+"""What makes a run the same run: canonical bytes of its spec and of the content it refers to."""
+
+import hashlib
+import json
+from typing import Any
+
+from schemas.generation_spec import GenerationSpec, Strict
+
+FINGERPRINT_VERSION = 1
+
+
+class Identity(Strict):
+    """Digests and versions of what the spec only names."""
+
+    weights: str
+    tokenizer: str
+    template: str
+    recipe_version: int
+    curation_version: int
+
+
+def digest(payload: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """The one spelling of a JSON value. Anything that is not plain JSON is an error."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def run_id(spec: GenerationSpec, identity: Identity) -> str:
+    """The name of the run: equal for equal rows asked for, different otherwise."""
+    content = {
+        "fingerprint": FINGERPRINT_VERSION,
+        "spec": spec.model_dump(mode="json"),
+        "identity": identity.model_dump(mode="json"),
+    }
+    return digest(canonical(content))[:16]

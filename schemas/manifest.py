@@ -1,0 +1,150 @@
+"""The files that make rows real: the run file, a wave's manifest, a snapshot.
+
+A manifest's existence is the commit of its wave. Each file carries a digest of its own content,
+so that an edited or damaged one is found.
+"""
+
+import json
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError
+
+from schemas.dialect import Dialect
+from schemas.errors import CorruptData, NewerSchema
+from schemas.fingerprint import Identity, canonical, digest
+from schemas.generation_spec import GenerationSpec, Strict
+from schemas.node_table import TABLE_VERSION
+
+FORMAT_VERSION = 1
+
+
+class Sealed(Strict):
+    """A JSON file with its format version and its own digest."""
+
+    format: int = FORMAT_VERSION
+
+    def to_bytes(self) -> bytes:
+        """As it is stored."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content | {"digest": digest(canonical(content))}, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, payload: bytes, *, name: str) -> Self:
+        """As it was stored, or an error that names what is wrong with it."""
+        try:
+            content: dict[str, Any] = json.loads(payload)
+            stored = content.pop("digest")
+            found = content["format"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorruptData(
+                f"{name}: not a sealed JSON file, it was damaged: {error!r}"
+            ) from error
+        if isinstance(found, int) and found > FORMAT_VERSION:
+            raise NewerSchema(
+                f"{name}: written in format {found}, this version reads up to {FORMAT_VERSION}; "
+                "use the newer version of arborist that wrote it."
+            )
+        if digest(canonical(content)) != stored:
+            raise CorruptData(
+                f"{name}: its digest does not match its content; it was edited or damaged."
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise CorruptData(f"{name}: unexpected content: {error}") from error
+
+
+class RunFile(Sealed):
+    """`run.json`: what the run was asked for, written once before the first wave."""
+
+    run_id: str
+    table_version: int = TABLE_VERSION
+    arborist: str
+    generation: GenerationSpec
+    identity: Identity
+    dialect: Dialect
+    openings: dict[str, tuple[int, ...]]
+    """Opening ids of each root's text."""
+
+
+class ShardEntry(Strict):
+    """One immutable Parquet file."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    dropped: bool
+    """Whether it holds the dropped rows of its wave."""
+
+
+class Counts(Strict):
+    """What a wave was asked for and what became of it; the sums must agree."""
+
+    asked: int
+    kept: int
+    dropped: dict[str, int] = {}
+    """By reason; failed requests are among them, as `failed:<kind>`."""
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def num_dropped(self) -> int:
+        """All drops, failures included."""
+        return sum(self.dropped.values())
+
+    @property
+    def num_failed(self) -> int:
+        """Requests that gave no text."""
+        return sum(n for reason, n in self.dropped.items() if reason.startswith("failed:"))
+
+
+class Software(Strict):
+    """What made a wave."""
+
+    backend: str
+    backend_version: str
+    torch: str = ""
+    device: str
+    dtype: str
+    sampler: str = ""
+
+
+class Manifest(Sealed):
+    """`ledger/<wave>.json`: a wave that happened."""
+
+    run_id: str
+    wave: str
+    attempt: str
+    """The process that won the wave."""
+    epoch: int = 0
+    shards: tuple[ShardEntry, ...]
+    counts: Counts
+    frontier: Annotated[int, Field(ge=0)]
+    """Kept nodes that will be expanded: how many parents its child waves have."""
+    started_at: float
+    finished_at: float
+    software: tuple[Software, ...] = ()
+
+
+class ManifestEntry(Strict):
+    """A manifest as a snapshot names it."""
+
+    wave: str
+    digest: str
+    """SHA-256 of the manifest's bytes."""
+
+
+class Snapshot(Sealed):
+    """`snapshots/<number>.json`: what may be read together. Immutable."""
+
+    run_id: str
+    number: int
+    complete: bool
+    """False where it is the longest prefix of complete cohorts only."""
+    guarantee: Literal["none", "seeded", "batch-invariant"]
+    manifests: tuple[ManifestEntry, ...]
+    shards: tuple[ShardEntry, ...]
+    counts: Counts
+    software: tuple[Software, ...]
+    """Every combination that made its rows; more than one after a resume elsewhere."""
