@@ -18,7 +18,7 @@ class Engine(Protocol):
         ...
 
     def add(self, request: Request) -> None:
-        """Take a request in. Never blocks, never computes."""
+        """Take a request in. Never blocks, never computes. `EngineError` after the close."""
         ...
 
     def step(self) -> list[Outcome]:

@@ -1,6 +1,10 @@
 """The engines of a run and where they live: threads of this process, or Ray actors.
 
 A pool promises exactly one outcome for each child asked for, whatever dies. Who gets what is
-decided in `dispatch.py`, which is pure; `local.py` and `ray.py` only carry it out. This room is
-the only one that imports ray's core; of the engines it sees the protocol.
+decided in `dispatch.py`, which is pure; `supervise.py` starts, watches and replaces engines, and
+sees them through a `Fleet`. This room is the only one that imports ray's core; of the engines it
+sees the protocol.
+
+To add one: implement `Fleet` and `Host` as `local.py` does, add a line in `jobs/wiring.py`, and let
+`tests/contracts/test_pool.py` run over it.
 """

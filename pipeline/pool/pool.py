@@ -41,6 +41,7 @@ class PoolStats:
     engines: dict[str, EngineStats] = field(default_factory=dict)
     """By engine name, the live ones."""
     restarts: int = 0
+    """Engines replaced, but for those whose machine was taken away."""
     requeued: int = 0
     """Children asked for again after their engine was lost."""
     refused: int = 0
@@ -53,12 +54,16 @@ class Pool(Protocol):
     def start(self) -> None:
         """Begin to start engines. Returns when at least one of each group has loaded.
 
-        Raises `EngineError` when none can start, `ModelError` when they loaded other weights.
+        Raises `EngineError` when none can start, `PoolError` when none finds a place to run,
+        `ModelError` when one loaded other weights. Close the pool then.
         """
         ...
 
     def submit(self, requests: Sequence[Request]) -> None:
-        """Take the requests of one wave. Never blocks."""
+        """Take the requests of one wave. Never blocks.
+
+        A child may be submitted again only once its outcome was collected.
+        """
         ...
 
     def collect(self, timeout_s: float) -> list[Outcome]:

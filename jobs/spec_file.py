@@ -1,0 +1,85 @@
+"""Read a YAML file into a RunSpec, or say what is wrong with which key."""
+
+import difflib
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import SpecError
+from schemas.execution_spec import RunSpec
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML takes the last of two equal keys silently; we refuse them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        doubled = [key for index, key in enumerate(keys) if key in keys[:index]]
+        if doubled:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {doubled[0]!r} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+def load_spec(location: str) -> RunSpec:
+    """The spec in a file; `SpecError` names the key, what was found and what was expected."""
+    try:
+        content = yaml.load(Path(location).read_text("utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise SpecError(f"{location}: cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SpecError(f"{location}: not a YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise SpecError(
+            f"{location}: found {type(content).__name__}, expected the two sections "
+            "`generation:` and `execution:`."
+        )
+    return parse_spec(content, name=location)
+
+
+def parse_spec(content: dict[str, Any], *, name: str) -> RunSpec:
+    """The spec in a mapping."""
+    try:
+        return RunSpec.model_validate(content)
+    except ValidationError as error:
+        found = "; ".join(_sentence(dict(e)) for e in error.errors()[:5])
+        more = f" (and {error.error_count() - 5} more)" if error.error_count() > 5 else ""
+        raise SpecError(f"{name}: {found}{more}.") from error
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key, {_expected_keys(error['loc'])}"
+    if error["type"] == "value_error":
+        prefix = f"{where}." if where else ""
+        return f"{prefix}{error['ctx']['error']}"
+    if error["type"] == "missing":
+        return f"{where}: missing, expected a value"
+    message = error["msg"].replace("Input should be", "expected")
+    return f"{where}: found {error['input']!r}, {message}"
+
+
+def _expected_keys(loc: tuple[str | int, ...]) -> str:
+    model = _model_at(loc[:-1])
+    if model is None:
+        return "expected none"
+    names = list(model.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    return f"expected one of: {', '.join(names)}{hint}"
+
+
+def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
+    found: Any = RunSpec
+    for part in loc:
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            field = found.model_fields.get(str(part))
+            found = field.annotation if field else None
+        else:
+            inner = [a for a in get_args(found) if isinstance(a, type) and a is not str]
+            found = inner[0] if inner else None
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None

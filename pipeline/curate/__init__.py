@@ -1,0 +1,11 @@
+"""Verdicts: which candidates of a wave are kept, and why the others are not. Pure.
+
+Filters look at one candidate, dedup at a set of them. A verdict never depends on the order in
+which candidates arrived: they come in row order, and the first of equals is kept. Sees the
+schemas and `tree`.
+
+To add a filter: one file in `filters/`, one line in its table.
+"""
+
+CURATION_VERSION = 1
+"""Rises whenever a verdict would change; part of a run's identity."""

@@ -1,0 +1,80 @@
+"""Between our requests and outcomes and vLLM's own. Imports vllm only when called."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.engines.trim import Decode, Trimmed, trim_stop_id, trim_stop_string
+from schemas.records import ChildKey, Completion, Failure, Ids, Outcome, Sampling, to_ids
+
+if TYPE_CHECKING:
+    from vllm import SamplingParams
+    from vllm.outputs import CompletionOutput
+
+BROKEN_OFF = ("abort", "error")
+"""Finish reasons of children that were not finished."""
+
+
+def sampling_params(sampling: Sampling) -> "SamplingParams":
+    """Our sampling in vLLM's words, for one child; the seed is still missing."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        repetition_penalty=sampling.repetition_penalty,
+        stop_token_ids=list(sampling.stop_ids),
+        stop=list(sampling.stop_strings),
+        logprobs=None if sampling.logprobs == "none" else 0,
+        flat_logprobs=True,
+        # Text is decoded once, at the end; only stop strings need it on the way.
+        detokenize=bool(sampling.stop_strings),
+        skip_special_tokens=False,
+        spaces_between_special_tokens=False,
+        # The copy for each child need not be a deep one, which takes longer than all the rest.
+        skip_clone=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def outcome(
+    key: ChildKey, sampling: Sampling, output: "CompletionOutput", decode: Decode
+) -> Outcome:
+    """A finished child of vLLM in our words."""
+    reason = output.finish_reason or "error"
+    if reason in BROKEN_OFF:
+        return Failure(key, "engine", f"vLLM ended this child with finish reason {reason}")
+    trimmed = trim(to_ids(list(output.token_ids)), reason, output.stop_reason, decode)
+    logprobs = None
+    if sampling.logprobs != "none":
+        logprobs = token_logprobs(output.logprobs, len(trimmed.token_ids))
+    return Completion(
+        key,
+        trimmed.token_ids,
+        trimmed.text,
+        reason,
+        trimmed.stop_id,
+        None if logprobs is None else float(logprobs.sum(dtype=np.float64)),
+        logprobs if sampling.logprobs == "tokens" else None,
+    )
+
+
+def trim(sampled: Ids, reason: str, stop_reason: int | str | None, decode: Decode) -> Trimmed:
+    """The turn without what ended it.
+
+    vLLM's stop reason is None for the model's own end of text, which is the last id all the same.
+    """
+    if reason != "stop":
+        return Trimmed(sampled, decode(sampled), None)
+    if isinstance(stop_reason, str):
+        return trim_stop_string(sampled, stop_reason, decode)
+    return trim_stop_id(sampled, decode)
+
+
+def token_logprobs(flat: Any, num_tokens: int) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """Log-probabilities of the first sampled ids, from vLLM's FlatLogprobs."""
+    return np.asarray([flat.logprobs[i] for i in flat.start_indices[:num_tokens]], np.float32)

@@ -1,0 +1,132 @@
+"""What a vLLM engine is told: from our configuration to vLLM's environment and arguments."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.engines.weights import model_directory
+from schemas.errors import EnvironmentMismatch, SpecError
+
+GIB = 1 << 30
+CPU_BLOCK_SIZE = 32
+"""Only whole blocks are shared between prompts, and vLLM's default of 128 on CPUs is longer than
+most turns. Its CPU kernels are fast for multiples of 32."""
+CPU_KV_CACHE_GIB = 1.0
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""As Linux names them, on x86 and ARM."""
+GPU_SHARE = 0.9
+"""Of a GPU's memory, where no size is given for the KV cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VllmConfig:
+    """One vLLM engine."""
+
+    model: str
+    """Location of the model's directory."""
+    context: int
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: str | None = None
+    max_num_seqs: int = 256
+    max_num_batched_tokens: int = 8192
+    kv_cache_gib: float | None = None
+    """None: what the GPU has left, or 1 GiB on a CPU."""
+    cpus: float = 1
+    gpus: float = 0
+    guarantee: Literal["none", "seeded", "batch-invariant"] = "seeded"
+    log_level: str | None = None
+    """Of vLLM's own logging. None: WARNING, or ERROR on a CPU, where it warns of every tensor."""
+    args: Mapping[str, Any] = field(default_factory=dict)
+    """Further arguments of vLLM's EngineArgs. They win over what is chosen here."""
+
+    @property
+    def num_threads(self) -> int:
+        """Threads that compute on a CPU."""
+        return max(1, int(self.cpus))
+
+
+def set_environment(config: VllmConfig) -> None:
+    """Set the environment variables that vLLM reads when it is first imported."""
+    # A person's own choice wins.
+    log_level = config.log_level or ("WARNING" if config.gpus else "ERROR")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", log_level)
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    # The core runs in this process: a killed engine leaves no process behind on the device.
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    # Several engines on a host would otherwise be bound to the same cores.
+    os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+    if config.gpus == 0:
+        os.environ["OMP_NUM_THREADS"] = str(config.num_threads)
+    if config.guarantee == "batch-invariant":
+        os.environ["VLLM_BATCH_INVARIANT"] = "1"
+
+
+def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any]:
+    """Arguments of vLLM's EngineArgs."""
+    world_size = max(1, int(config.gpus))
+    chosen: dict[str, Any] = {
+        "model": str(model_directory(config.model)),
+        "max_model_len": config.context,
+        "dtype": config.dtype,
+        "quantization": config.quantization,
+        "max_num_seqs": config.max_num_seqs,
+        "max_num_batched_tokens": max(config.max_num_batched_tokens, config.max_num_seqs),
+        "enable_prefix_caching": True,
+        "tensor_parallel_size": world_size,
+        "distributed_executor_backend": "uni" if world_size == 1 else "mp",
+        "seed": seed,
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+    }
+    chosen |= _cpu_args(config) if on_cpu else _gpu_args(config)
+    return chosen | dict(config.args)
+
+
+def _cpu_args(config: VllmConfig) -> dict[str, Any]:
+    if config.guarantee == "batch-invariant":
+        raise EnvironmentMismatch(
+            "generation.guarantee: vLLM has no batch-invariant kernels for CPUs; expected "
+            "`seeded` or `none` on a machine without a GPU."
+        )
+    if config.gpus:
+        raise EnvironmentMismatch(
+            f"execution.engines: asked for {config.gpus:g} GPUs an engine, but the installed vLLM "
+            "found none on this machine; expected gpus: 0, or vllm for CUDA on a machine with one."
+        )
+    return {
+        "dtype": cpu_dtype(config.dtype),
+        "block_size": CPU_BLOCK_SIZE,
+        "kv_cache_memory_bytes": int((config.kv_cache_gib or CPU_KV_CACHE_GIB) * GIB),
+        "enforce_eager": True,
+    }
+
+
+def _gpu_args(config: VllmConfig) -> dict[str, Any]:
+    if config.gpus > 1 and config.gpus != int(config.gpus):
+        raise SpecError(
+            f"execution.engines: found gpus: {config.gpus:g}; expected a whole number of GPUs "
+            "an engine, or a share below 1."
+        )
+    if config.kv_cache_gib is not None:
+        return {"kv_cache_memory_bytes": int(config.kv_cache_gib * GIB)}
+    share = config.gpus if 0 < config.gpus < 1 else 1.0
+    return {"gpu_memory_utilization": GPU_SHARE * share}
+
+
+def cpu_dtype(asked: str) -> str:
+    """The data type on a CPU: bfloat16 where the CPU computes in it, or it is twice as slow.
+
+    vLLM's own `auto` is bfloat16 on every CPU.
+    """
+    if asked != "auto":
+        return asked
+    return "bfloat16" if BF16_FLAGS & _cpu_flags() else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    try:
+        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return set()

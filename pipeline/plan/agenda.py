@@ -1,0 +1,71 @@
+"""The agenda: which wave comes next, given what is committed.
+
+The oldest cohort first, and within it the deepest wave first: so trees finish, the prefixes of a
+wave's parents are still in the engine's cache, and the frontiers held in memory stay few.
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+
+from pipeline.plan.plan import Plan, parents_per_wave
+from pipeline.tree.recipe import Recipe
+from schemas.generation_spec import GenerationSpec
+from schemas.wave_id import WaveId
+
+
+def child_waves(
+    spec: GenerationSpec, recipe: Recipe, wave: WaveId, frontier: int
+) -> Iterator[WaveId]:
+    """The waves that a committed wave's frontier is cut into."""
+    if frontier:
+        per_wave = parents_per_wave(spec, recipe, wave.level + 1)
+        yield from map(wave.block, range(-(-frontier // per_wave)))
+
+
+class Agenda:
+    """The waves that remain, in the order in which they are to be opened."""
+
+    def __init__(
+        self, spec: GenerationSpec, recipe: Recipe, plan: Plan, committed: Mapping[str, int]
+    ) -> None:
+        self._spec, self._recipe, self._plan = spec, recipe, plan
+        self._committed = committed
+        """Frontier sizes of waves committed before, by wave name."""
+        self._next_cohort = 0
+        self._ready: list[tuple[int, int, WaveId]] = []
+
+    def next(self) -> WaveId | None:
+        """Take the next ready wave; None if nothing is ready now."""
+        while not self._ready and self._next_cohort < self._plan.cohorts:
+            self._admit(WaveId((self._next_cohort,)))
+            self._next_cohort += 1
+        return heapq.heappop(self._ready)[2] if self._ready else None
+
+    def commit(self, wave: WaveId, frontier: int) -> None:
+        """A wave became real with so many nodes to expand; its child waves are ready."""
+        for child in child_waves(self._spec, self._recipe, wave, frontier):
+            self._admit(child)
+
+    def _admit(self, wave: WaveId) -> None:
+        """Make a wave ready, or, where it is committed already, what is left below it."""
+        waiting = [wave]
+        while waiting:
+            current = waiting.pop()
+            frontier = self._committed.get(current.name)
+            if frontier is None:
+                heapq.heappush(self._ready, (current.cohort, -current.level, current))
+            else:
+                waiting.extend(child_waves(self._spec, self._recipe, current, frontier))
+
+
+def planned_waves(
+    spec: GenerationSpec, recipe: Recipe, plan: Plan, committed: Mapping[str, int]
+) -> Iterator[tuple[WaveId, bool]]:
+    """Every wave that is known to exist, with whether it is committed, in plan order."""
+    for cohort in range(plan.cohorts):
+        waiting = [WaveId((cohort,))]
+        while waiting:
+            wave = waiting.pop()
+            frontier = committed.get(wave.name)
+            yield wave, frontier is not None
+            waiting.extend(reversed(list(child_waves(spec, recipe, wave, frontier or 0))))

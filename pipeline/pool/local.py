@@ -1,0 +1,69 @@
+"""A pool whose engines are threads of this process."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from pipeline.pool.engine_loop import EngineLoop, Exchange
+from pipeline.pool.pool import GroupPlan, PoolLimits
+from pipeline.pool.supervise import Host, SupervisedPool
+from schemas.records import EngineReport, Request
+
+_CLOSE_S = 10.0
+"""How long engines have to free their devices at the end."""
+
+
+class LocalPool(SupervisedPool):
+    """Engines in this process. One that hangs is cut off: its thread lasts as long as its step."""
+
+    def __init__(
+        self,
+        groups: Sequence[GroupPlan],
+        limits: PoolLimits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(groups, limits, _LocalFleet(), clock=clock)
+
+
+class _LocalFleet:
+    def __init__(self) -> None:
+        self._news = threading.Event()
+
+    def launch(self, group: GroupPlan, incarnation: int) -> Host:
+        return _LocalHost(EngineLoop(group.make_engine, incarnation, wake=self._news.set))
+
+    def wait(self, timeout_s: float) -> None:
+        self._news.wait(timeout_s)
+        self._news.clear()
+
+    def shortage(self, group: GroupPlan) -> str:
+        return "threads always find a place"
+
+    def close(self, hosts: Sequence[Host]) -> None:
+        for host in hosts:
+            host.kill()
+        deadline = time.monotonic() + _CLOSE_S
+        for host in hosts:
+            if isinstance(host, _LocalHost):
+                host.loop.close(max(0.0, deadline - time.monotonic()))
+
+
+class _LocalHost:
+    def __init__(self, loop: EngineLoop) -> None:
+        self.loop = loop
+
+    def is_placed(self) -> bool:
+        return True
+
+    def report(self) -> EngineReport | None:
+        return self.loop.start_report(0)
+
+    def send(self, requests: Sequence[Request]) -> None:
+        self.loop.put(requests)
+
+    def receive(self) -> Exchange | None:
+        return self.loop.exchange((), 0)
+
+    def kill(self) -> None:
+        self.loop.close()

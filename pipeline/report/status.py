@@ -1,0 +1,129 @@
+"""How far a run is: counts by level and reason, speed, and what is left."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.plan.plan import Plan, make_plan
+from pipeline.tree.recipe import Recipe
+from schemas.generation_spec import GenerationSpec
+from schemas.manifest import Manifest
+from schemas.wave_id import WaveId
+
+
+@dataclass
+class LevelStatus:
+    """One level over all committed waves."""
+
+    level: int
+    role: str
+    waves: int = 0
+    expected_waves: int = 0
+    """By what was kept so far, else by the plan."""
+    asked: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    frontier: int = 0
+    expected_candidates: float = 0.0
+
+    def add(self, manifest: Manifest) -> None:
+        """Book one wave."""
+        counts = manifest.counts
+        self.waves += 1
+        self.asked += counts.asked
+        self.kept += counts.kept
+        self.dropped.update(counts.dropped)
+        self.prompt_tokens += counts.prompt_tokens
+        self.output_tokens += counts.output_tokens
+        self.frontier += manifest.frontier
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run at one moment."""
+
+    levels: tuple[LevelStatus, ...]
+    busy_s: float
+    """Time in which at least one wave was in flight; pauses between attempts left out."""
+    attempts: int
+    eta_s: float | None
+    """None while nothing can be said yet."""
+
+    @property
+    def output_tokens(self) -> int:
+        """Sampled tokens in committed waves."""
+        return sum(level.output_tokens for level in self.levels)
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Sampled tokens over busy time."""
+        return self.output_tokens / self.busy_s if self.busy_s else 0.0
+
+    @property
+    def kept(self) -> int:
+        """Kept nodes."""
+        return sum(level.kept for level in self.levels)
+
+    @property
+    def dropped(self) -> Counter[str]:
+        """Drops by reason."""
+        return sum((level.dropped for level in self.levels), Counter())
+
+
+def status_of(spec: GenerationSpec, recipe: Recipe, manifests: Iterable[Manifest]) -> Status:
+    """Add up the ledger."""
+    plan = make_plan(spec, recipe)
+    booked = list(manifests)
+    levels = tuple(LevelStatus(row.level, row.role) for row in plan.levels)
+    for manifest in booked:
+        levels[WaveId.parse(manifest.wave).level - 1].add(manifest)
+    _expect(plan, levels)
+    busy = busy_time([(m.started_at, m.finished_at) for m in booked])
+    return Status(levels, busy, len({m.attempt for m in booked}), _eta(plan, levels, busy))
+
+
+def busy_time(intervals: Sequence[tuple[float, float]]) -> float:
+    """Length of the union of intervals."""
+    total, end = 0.0, float("-inf")
+    for start, stop in sorted(intervals):
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return total
+
+
+def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:
+    """Expected candidates and waves: the plan, corrected by how many nodes were kept above."""
+    parents = float(plan.trees)
+    for row, level in zip(plan.levels, levels, strict=True):
+        planned_parents = row.candidates / row.asked_per_parent
+        level.expected_candidates = parents * row.asked_per_parent
+        share = parents / planned_parents if planned_parents else 0.0
+        level.expected_waves = max(level.waves, round(row.waves * share))
+        parents = _frontier_ahead(plan, level, parents)
+
+
+def _frontier_ahead(plan: Plan, level: LevelStatus, parents: float) -> float:
+    """How many parents the next level will have."""
+    row = plan.levels[level.level - 1]
+    expanded = level.asked / row.asked_per_parent
+    if expanded:
+        return parents * level.frontier / expanded
+    if level.level == len(plan.levels):
+        return 0.0
+    below = plan.levels[level.level]
+    planned = below.candidates / below.asked_per_parent
+    return parents * planned / (row.candidates / row.asked_per_parent)
+
+
+def _eta(plan: Plan, levels: Sequence[LevelStatus], busy_s: float) -> float | None:
+    sampled = sum(level.output_tokens for level in levels)
+    if not sampled or not busy_s:
+        return None
+    left = 0.0
+    for row, level in zip(plan.levels, levels, strict=True):
+        guess = row.max_tokens / row.candidates / 2
+        mean = level.output_tokens / level.asked if level.asked else guess
+        left += max(0.0, level.expected_candidates - level.asked) * mean
+    return left / (sampled / busy_s)

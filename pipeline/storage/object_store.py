@@ -1,0 +1,166 @@
+"""Objects in whatever fsspec reaches, with one conditional request for a create.
+
+`memory://` lives in this process and is shared by all stores of it. On S3 a create is a PUT with
+If-None-Match. An answer may get lost: the request that is repeated is then refused because of
+ourselves, so after an unsure try the bytes that are there are compared with ours.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from pipeline.storage.backend_errors import explain, is_transient
+from pipeline.storage.names import check_folder, check_name, is_shown
+from pipeline.storage.retry import Retry
+from schemas.errors import AlreadyExists, LocationError, StoreError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Names = list[str]
+Entries = list[dict[str, Any]]
+Errors = list[Exception]
+
+_S3 = {"s3", "s3a"}
+
+_memory = threading.Lock()
+"""memory:// looks for a name and writes it in two steps."""
+
+
+class FsspecStore:
+    """A store at a URI that fsspec knows."""
+
+    def __init__(
+        self, uri: str, storage_options: Mapping[str, Any] | None = None, retry: Retry | None = None
+    ) -> None:
+        self._uri = uri
+        self._scheme = uri.partition("://")[0]
+        self._retry = retry or Retry()
+        self._guard = _memory if self._scheme == "memory" else contextlib.nullcontext()
+        self._fs, path = _open_filesystem(uri, self._scheme, dict(storage_options or {}))
+        self._base = path.rstrip("/")
+
+    @property
+    def location(self) -> str:
+        """The URI this store is rooted at."""
+        return self._uri
+
+    def read(self, name: str) -> bytes:
+        """All bytes of an object; `NotFound` if there is none."""
+        path = self._path(check_name(name))
+        payload: bytes = self._persist("read", path, lambda: self._fs.cat_file(path))
+        return payload
+
+    def create(self, name: str, payload: bytes) -> None:
+        """Make an object, whole and durable; `AlreadyExists` if it is there."""
+        path = self._path(check_name(name))
+        unsure: Errors = []
+        try:
+            self._persist("create", path, lambda: self._put(path, payload), unsure)
+        except AlreadyExists:
+            if not unsure or not self._holds(name, payload):
+                raise
+
+    def list(self, prefix: str) -> list[str]:
+        """Names of all objects below a folder, sorted."""
+        folder = self._path(check_folder(prefix))
+        paths = self._persist("list", folder, lambda: self._find(folder))
+        below = f"{folder}/"
+        names = [p.removeprefix(f"{self._base}/") for p in paths if p.startswith(below)]
+        return sorted(name for name in names if is_shown(name))
+
+    def folders(self) -> Names:
+        """Names of the folders directly below the location, sorted."""
+        entries = self._persist("list", self._base, lambda: self._entries(self._base))
+        paths = [e["name"].rstrip("/") for e in entries if e["type"] == "directory"]
+        return sorted(name for p in paths if is_shown(name := p.rpartition("/")[2]))
+
+    def delete(self, name: str) -> None:
+        """Remove an object; no error if it is not there."""
+        path = self._path(check_name(name))
+        self._persist("delete", path, lambda: self._remove(path))
+
+    def _path(self, name: str) -> str:
+        return f"{self._base}/{name}" if name else self._base
+
+    def _put(self, path: str, payload: bytes) -> None:
+        self._fs.pipe_file(path, payload, mode="create")
+
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(path)
+
+    def _find(self, folder: str) -> Names:
+        try:
+            found: Names = self._fs.find(folder)
+        except FileNotFoundError:
+            return []
+        return found
+
+    def _entries(self, folder: str) -> Entries:
+        try:
+            found: Entries = self._fs.ls(folder, detail=True)
+        except FileNotFoundError:
+            return []
+        return found
+
+    def _holds(self, name: str, payload: bytes) -> bool:
+        try:
+            return self.read(name) == payload
+        except StoreError:
+            return False
+
+    def _persist(
+        self,
+        verb: str,
+        path: str,
+        operation: Callable[[], T],
+        unsure: Errors | None = None,
+    ) -> T:
+        """Carry an operation out, again after passing troubles, which `unsure` collects."""
+        for pause in (*self._retry.pauses(), None):
+            try:
+                with self._guard:
+                    return operation()
+            except Exception as error:  # Each backend raises types of its own.
+                transient = is_transient(error)
+                if transient and unsure is not None:
+                    unsure.append(error)
+                if pause is None or not transient:
+                    raise explain(verb, f"{self._scheme}://{path.lstrip('/')}", error) from error
+                log.warning("%s %s: %r; trying again", verb, path, error)
+                self._retry.wait(pause)
+        raise AssertionError("the last try returns or raises")
+
+
+def _open_filesystem(uri: str, scheme: str, given: dict[str, Any]) -> tuple[Any, str]:
+    import fsspec
+
+    options = {"skip_instance_cache": True, "use_listings_cache": False}
+    options |= _s3_options(given) if scheme in _S3 else given
+    try:
+        fs, path = fsspec.url_to_fs(uri, **options)
+    except ImportError as error:
+        raise LocationError(f"{uri}: {_missing_package(scheme, error)}") from error
+    except (ValueError, TypeError) as error:
+        raise LocationError(
+            f"{uri}: cannot be opened: {error}. Expected a path or one of file://, s3://, gs://, "
+            "az://, memory://, and storage_options that its filesystem knows."
+        ) from error
+    if scheme in _S3:
+        fs.retries = 1
+    return fs, path
+
+
+def _s3_options(given: dict[str, Any]) -> dict[str, Any]:
+    """One request a read, and one layer of retries: the one that knows what a repeat means."""
+    once = {"retries": {"mode": "standard", "total_max_attempts": 1}}
+    return {"max_concurrency": 1} | given | {"config_kwargs": once | given.get("config_kwargs", {})}
+
+
+def _missing_package(scheme: str, error: ImportError) -> str:
+    if scheme in _S3:
+        return "S3 needs the extra `s3`; install it with: pip install 'arborist[s3]'"
+    return f"a package for {scheme}:// is not installed: {error}"

@@ -1,0 +1,41 @@
+"""Ids and seeds: hashes of a place in a run, known before any text exists."""
+
+import hashlib
+import struct
+
+import numpy as np
+
+from schemas.records import Ids, Kind
+
+SEED_BITS = 62
+"""Leaves room below 2**63 for the child's index, which is added to the base."""
+
+
+def _place(run_id: str, tree_id: int, path: tuple[int, ...], purpose: str, size: int) -> bytes:
+    packed = struct.pack(f"<q{len(path)}i", tree_id, *path)
+    person = purpose.encode().ljust(16, b"\0")
+    return hashlib.blake2b(
+        run_id.encode() + b"/" + packed, digest_size=size, person=person
+    ).digest()
+
+
+def node_id(run_id: str, tree_id: int, path: tuple[int, ...]) -> str:
+    """The id of the node at a path of child indices; () is the root."""
+    return _place(run_id, tree_id, path, "node", 16).hex()
+
+
+def seed_base(run_id: str, tree_id: int, path: tuple[int, ...], kind: Kind = "turn") -> int:
+    """The seed of a parent's children: child i samples with this plus i."""
+    raw = _place(run_id, tree_id, path, f"seed-{kind}", 8)
+    return int.from_bytes(raw, "little") >> (64 - SEED_BITS)
+
+
+def unit_draw(run_id: str, tree_id: int, path: tuple[int, ...], purpose: str) -> float:
+    """A number in [0, 1) that belongs to a place, for choices that are not sampling."""
+    return int.from_bytes(_place(run_id, tree_id, path, purpose, 8), "little") / 2**64
+
+
+def prompt_hash(prompt: Ids) -> str:
+    """The hash by which `verify` proves what a node was asked from."""
+    buffer = np.ascontiguousarray(prompt, dtype="<i4").tobytes()
+    return hashlib.blake2b(buffer, digest_size=16).hexdigest()

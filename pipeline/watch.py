@@ -1,0 +1,33 @@
+"""What the loop tells whoever watches it, and how it is told to stop."""
+
+from enum import Enum
+from typing import Protocol
+
+from pipeline.pool.pool import PoolStats
+from schemas.manifest import Manifest
+
+
+class Stop(Enum):
+    """How far a run is to go."""
+
+    NO = "no"
+    DRAIN = "drain"
+    """Finish the waves in flight, open no more."""
+    ABANDON = "abandon"
+    """Drop the waves in flight."""
+
+
+class Watch(Protocol):
+    """A listener to one attempt at a run."""
+
+    def committed(self, manifest: Manifest, *, ours: bool) -> None:
+        """A wave became real, by this attempt or by another driver's."""
+        ...
+
+    def tick(self, stats: PoolStats, *, open_waves: int) -> None:
+        """Called about twice a second."""
+        ...
+
+    def stop(self) -> Stop:
+        """Asked between any two moves of the loop."""
+        ...

@@ -1,0 +1,38 @@
+"""Every store the product claims, each at a location of its own."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.storage.open import open_store
+from pipeline.storage.store import Store
+from tests.s3_server import new_location, s3_server
+
+
+@pytest.fixture(scope="module")
+def s3_endpoint() -> Iterator[str]:
+    with s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def location(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        request.getfixturevalue("s3_endpoint")
+        return new_location()
+    if request.param == "file":
+        return f"file://{tmp_path}/runs"
+    return f"memory://{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def open_again(location: str) -> Callable[[], Store]:
+    """Opens the location anew, as another driver would."""
+    return lambda: open_store(location)
+
+
+@pytest.fixture
+def store(open_again: Callable[[], Store]) -> Store:
+    return open_again()

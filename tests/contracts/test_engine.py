@@ -1,0 +1,194 @@
+"""What every engine promises, over the scripted engine and over vLLM on this machine's CPU."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from schemas.records import Completion, Failure, Outcome, Request, to_ids
+from tests.engine_benches import CONTEXT, SLOTS, Bench, scripted_bench, vllm_bench
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(scripted_bench, id="scripted"),
+        pytest.param(vllm_bench, id="vllm", marks=[pytest.mark.vllm, pytest.mark.slow]),
+    ],
+)
+def bench(request) -> Iterator[Bench]:
+    bench = request.param()
+    report = bench.start()
+    assert report.weights and report.dtype and report.device
+    yield bench
+    bench.close()
+    bench.thread.shutdown()
+
+
+def texts(outcomes: list[Outcome]) -> dict[int, str]:
+    return {outcome.key.child_index: outcome.text for outcome in outcomes}
+
+
+def ids_by_child(outcomes: list[Outcome]) -> dict[int, list[int]]:
+    return {outcome.key.child_index: outcome.token_ids.tolist() for outcome in outcomes}
+
+
+def test_run_every_child_has_exactly_one_outcome(bench):
+    requests = [bench.request(n, first_child=first) for n, first in [(1, 0), (5, 0), (12, 3)]]
+    outcomes = bench.run(*requests)
+    asked = [key for request in requests for key in request.keys]
+    assert sorted(outcome.key for outcome in outcomes) == sorted(asked)
+    assert all(isinstance(outcome, Completion) for outcome in outcomes)
+
+
+def test_step_without_work_returns_at_once(bench):
+    assert not bench.engine.has_work()
+    before = bench.stats()
+    assert bench.step() == []
+    assert bench.stats() == before
+
+
+def test_children_of_one_request_differ(bench):
+    said = texts(bench.run(bench.request(6)))
+    assert sorted(said) == list(range(6))
+    assert len(set(said.values())) > 1
+
+
+def test_child_alone_says_what_it_says_among_siblings(bench):
+    together = ids_by_child(bench.run(bench.request(4)))
+    alone = {}
+    for child in (2, 0, 3, 1):
+        alone |= ids_by_child(bench.run(bench.request(1, first_child=child)))
+    assert alone == together
+
+
+def test_cut_request_says_the_same(bench):
+    whole = bench.request(6, first_child=2)
+    expected = ids_by_child(bench.run(whole))
+    assert ids_by_child(bench.run(*whole.cut(4))) == expected
+
+
+def test_children_without_seed_differ(bench):
+    requests = [bench.request(1, seed=None) for _ in range(6)]
+    assert len({outcome.text for outcome in bench.run(*requests)}) > 1
+
+
+def test_completion_ids_exclude_terminator_and_decode_to_text(bench):
+    for completion in bench.run(bench.request(8, sampling={"max_tokens": 40})):
+        assert completion.text == bench.decode(completion.token_ids)
+        assert completion.token_ids.dtype == np.int32
+        assert bench.stop_id not in completion.token_ids
+
+
+def test_finish_reason_stop_carries_the_stop_id(bench):
+    completions = bench.run(bench.request(8, sampling={"max_tokens": 200}))
+    stopped = [c for c in completions if c.finish_reason == "stop"]
+    assert stopped
+    assert {c.stop_id for c in stopped} == {bench.stop_id}
+
+
+def test_finish_reason_length_fills_max_tokens(bench):
+    for completion in bench.run(bench.request(4, sampling={"max_tokens": 3})):
+        if completion.finish_reason == "length":
+            assert (len(completion.token_ids), completion.stop_id) == (3, None)
+        else:
+            assert len(completion.token_ids) < 3
+    (one,) = bench.run(bench.request(1, sampling={"max_tokens": 1}))
+    assert one.finish_reason == "length"
+
+
+def test_stop_string_ends_the_turn_before_it(bench):
+    stop = "e"
+    sampling = {"max_tokens": 40, "stop_strings": (stop,)}
+    free = texts(bench.run(bench.request(8, sampling={"max_tokens": 40})))
+    stopped = bench.run(bench.request(8, sampling=sampling))
+    cut = [c for c in stopped if stop in free[c.key.child_index]]
+    assert cut
+    for completion in cut:
+        assert free[completion.key.child_index].partition(stop)[0].startswith(completion.text)
+        assert completion.text == bench.decode(completion.token_ids)
+        assert (completion.finish_reason, completion.stop_id) == ("stop", None)
+
+
+@pytest.mark.parametrize("logprobs", ["none", "sum", "tokens"])
+def test_logprobs_are_what_was_asked(bench, logprobs):
+    for completion in bench.run(bench.request(3, sampling={"logprobs": logprobs})):
+        assert (completion.logprob_sum is None) == (logprobs == "none")
+        assert (completion.token_logprobs is None) == (logprobs != "tokens")
+        if completion.token_logprobs is not None:
+            assert len(completion.token_logprobs) == len(completion.token_ids)
+            assert (completion.token_logprobs <= 0).all()
+            assert completion.logprob_sum == pytest.approx(completion.token_logprobs.sum())
+
+
+def test_requests_may_be_added_while_others_run(bench):
+    first = bench.request(SLOTS + 2)
+    bench.add(first)
+    outcomes = bench.step() + bench.step()
+    second = bench.request(3)
+    bench.add(second)
+    outcomes += bench.finish()
+    assert sorted(o.key for o in outcomes) == sorted([*first.keys, *second.keys])
+
+
+def invalid_requests(bench: Bench) -> dict[str, Request]:
+    return {
+        "empty": bench.request(2, prompt=to_ids([])),
+        "context": bench.request(2, prompt=to_ids([5] * CONTEXT)),
+        "max_tokens": bench.request(1, sampling={"max_tokens": CONTEXT}),
+        "token ids": bench.request(1, prompt=to_ids([5, bench.vocab_size])),
+        "-1": bench.request(1, prompt=to_ids([5, -1])),
+        "max_tokens is 0": bench.request(1, sampling={"max_tokens": 0}),
+        "temperature": bench.request(1, sampling={"temperature": -1.0}),
+        "top_p": bench.request(1, sampling={"top_p": 0.0}),
+        "stop_strings": bench.request(1, sampling={"stop_strings": ("",)}),
+    }
+
+
+def test_invalid_requests_fail_without_disturbing_others(bench):
+    good = bench.request(3)
+    expected = texts(bench.run(good))
+    bad = invalid_requests(bench)
+    outcomes = bench.run(*bad.values(), good)
+    failures = {o.key.parent_id: o for o in outcomes if isinstance(o, Failure)}
+    for word, request in bad.items():
+        failure = failures[request.parent_id]
+        assert failure.reason == "invalid"
+        assert word in failure.message
+    assert texts([o for o in outcomes if isinstance(o, Completion)]) == expected
+    assert len(outcomes) == sum(request.n for request in [*bad.values(), good])
+
+
+def test_prompt_that_just_fits_is_answered(bench):
+    max_tokens = 4
+    prompt = np.resize(bench.encode(bench.opening), CONTEXT - max_tokens)
+    (outcome,) = bench.run(bench.request(prompt=prompt, sampling={"max_tokens": max_tokens}))
+    assert isinstance(outcome, Completion)
+
+
+def test_stats_advance_with_the_work(bench):
+    before = bench.stats()
+    request = bench.request(2 * SLOTS, sampling={"max_tokens": 40})
+    bench.add(request)
+    assert bench.stats().waiting == 2 * SLOTS
+    outcomes = bench.step()
+    during = bench.stats()
+    assert 0 < during.running <= SLOTS
+    assert during.running + during.waiting + len(outcomes) == 2 * SLOTS
+    assert 0 < during.kv_use <= 1
+    assert during.steps == before.steps + 1
+    outcomes += bench.finish()
+    after = bench.stats()
+    assert (after.running, after.waiting) == (0, 0)
+    assert after.prompt_tokens - before.prompt_tokens == 2 * SLOTS * len(request.prompt)
+    sampled = sum(len(o.token_ids) + (o.finish_reason == "stop") for o in outcomes)
+    assert after.tokens - before.tokens == sampled
+
+
+def test_siblings_share_their_prompt_in_the_cache(bench):
+    before = bench.stats()
+    # Another first token, so that nothing is cached from other tests.
+    fresh = bench.encode(f"Once more: {bench.opening}{bench.opening}")
+    bench.run(bench.request(4, prompt=fresh))
+    cached = bench.stats().cached_tokens - before.cached_tokens
+    assert 2 * len(fresh) < cached <= 3 * len(fresh)

@@ -1,0 +1,148 @@
+"""What the ledger promises over every store: one manifest a wave, whatever is lost on the way."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.shards import write_shards
+from pipeline.storage.store import Store
+from schemas.errors import CorruptData, NewerSchema, StoreError
+from schemas.fingerprint import canonical, digest
+from schemas.manifest import FORMAT_VERSION, Manifest
+from tests.faulty_store import FaultyStore, Killed, Mode
+from tests.stored import RUN, make_manifest, make_nodes
+
+OpenAgain = Callable[[], Store]
+NAME = "ledger/000000.json"
+
+
+def test_commit_makes_a_wave_that_others_read(store: Store, open_again: OpenAgain) -> None:
+    ours = make_manifest()
+    assert Ledger(store).read("000000") is None
+    assert Ledger(store).commit(ours) == ours
+    assert Ledger(open_again()).read("000000") == ours
+
+
+def test_second_commit_returns_the_winner_and_changes_nothing(
+    store: Store, open_again: OpenAgain
+) -> None:
+    first = Ledger(store).commit(make_manifest(attempt="a"))
+    assert Ledger(open_again()).commit(make_manifest(attempt="b")) == first
+    assert Ledger(store).read("000000") == first
+
+
+def test_commit_again_by_the_same_attempt_is_no_loss(store: Store) -> None:
+    ours = make_manifest()
+    assert Ledger(store).commit(ours) == ours
+    assert Ledger(store).commit(ours) == ours
+
+
+def test_racing_commits_all_return_one_winner(open_again: OpenAgain) -> None:
+    ledgers = [Ledger(open_again()) for _ in range(4)]
+    start = threading.Barrier(len(ledgers))
+
+    def commit(index: int) -> Manifest:
+        start.wait(timeout=60)
+        return ledgers[index].commit(make_manifest(attempt=f"driver-{index}"))
+
+    with ThreadPoolExecutor(len(ledgers)) as threads:
+        winners = list(threads.map(commit, range(len(ledgers))))
+    assert {winner.attempt for winner in winners} == {winners[0].attempt}
+    assert ledgers[0].read("000000") == winners[0]
+
+
+def test_all_gives_every_manifest_by_wave(store: Store) -> None:
+    ledger = Ledger(store)
+    assert ledger.all() == {}
+    waves = ["000001", "000000", "000000.0", "000000.10", "000000.2.1"]
+    expected = {wave: ledger.commit(make_manifest(wave)) for wave in waves}
+    store.create("nodes/000007-a.parquet", b"no manifest")
+    assert ledger.all() == expected
+    assert ledger.waves() == sorted(waves)
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+@pytest.mark.parametrize("fail_at", [1, 2])
+def test_commit_survives_one_failed_operation(store: Store, mode: Mode, fail_at: int) -> None:
+    ours = make_manifest()
+    faulty = FaultyStore(store, fail_at, mode)
+    assert Ledger(faulty).commit(ours) == ours
+    assert Ledger(store).read("000000") == ours
+
+
+def test_commit_whose_failure_hides_a_winner_returns_the_winner(store: Store) -> None:
+    theirs = Ledger(store).commit(make_manifest(attempt="theirs"))
+    faulty = FaultyStore(store, 1, "before")
+    assert Ledger(faulty).commit(make_manifest(attempt="ours")) == theirs
+
+
+def test_commit_with_an_unknown_outcome_raises_and_can_be_asked_again(store: Store) -> None:
+    class Down(FaultyStore):
+        def read(self, name: str) -> bytes:
+            raise StoreError(f"cannot read {name}")
+
+    ours = make_manifest()
+    with pytest.raises(StoreError, match="cannot read"):
+        Ledger(Down(store, 1, "after")).commit(ours)
+    assert Ledger(store).commit(ours) == ours
+
+
+@pytest.mark.parametrize(
+    ("mode", "winner"), [("killed before", "second"), ("killed after", "first")]
+)
+def test_commit_of_a_killed_driver_is_whole_or_absent(
+    store: Store, mode: Mode, winner: str
+) -> None:
+    with pytest.raises(Killed):
+        Ledger(FaultyStore(store, 1, mode)).commit(make_manifest(attempt="first"))
+    assert Ledger(store).commit(make_manifest(attempt="second")).attempt == winner
+
+
+def test_discard_deletes_the_shards_of_the_loser_only(store: Store) -> None:
+    nodes, ledger = make_nodes(2, 4), Ledger(store)
+    write = partial(write_shards, store, run_id=RUN, wave="000000", nodes=nodes)
+    theirs, ours = write(attempt="theirs"), write(attempt="ours")
+    winner = ledger.commit(make_manifest(attempt="theirs", shards=theirs))
+    assert ledger.commit(make_manifest(attempt="ours", shards=ours)) == winner
+    ledger.discard(ours)
+    assert store.list("") == sorted([NAME, *(entry.name for entry in theirs)])
+
+
+def test_read_of_an_edited_manifest_names_the_file(store: Store) -> None:
+    content = json.loads(make_manifest().to_bytes())
+    content["frontier"] = 4
+    store.create(NAME, json.dumps(content).encode())
+    with pytest.raises(CorruptData, match=r"ledger/000000\.json.*edited or damaged"):
+        Ledger(store).read("000000")
+
+
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b'{"digest": "x"}', b"\xff\xfe"])
+def test_read_of_a_damaged_manifest_names_the_file(store: Store, payload: bytes) -> None:
+    store.create(NAME, payload)
+    with pytest.raises(CorruptData, match=r"ledger/000000\.json"):
+        Ledger(store).read("000000")
+
+
+def test_read_of_a_newer_manifest_says_to_use_the_newer_version(store: Store) -> None:
+    content = make_manifest().model_dump(mode="json") | {"format": FORMAT_VERSION + 1, "new": 1}
+    sealed = content | {"digest": digest(canonical(content))}
+    store.create(NAME, json.dumps(sealed).encode())
+    with pytest.raises(NewerSchema, match="newer version"):
+        Ledger(store).all()
+
+
+def test_read_of_a_renamed_manifest_is_refused(store: Store) -> None:
+    store.create("ledger/000001.json", make_manifest("000000").to_bytes())
+    with pytest.raises(CorruptData, match="renamed"):
+        Ledger(store).read("000001")
+
+
+def test_commit_where_another_run_lies_is_refused(store: Store) -> None:
+    Ledger(store).commit(make_manifest(run="another"))
+    with pytest.raises(CorruptData, match="another run"):
+        Ledger(store).commit(make_manifest())

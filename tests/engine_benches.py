@@ -1,0 +1,105 @@
+"""Engines under test, each with what a test must know to talk to it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import count
+
+from pipeline.engines.engine import Engine
+from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
+from pipeline.engines.scripted_author import decode as decode_bytes
+from schemas.records import EngineReport, EngineStats, Ids, Outcome, Request, Sampling, to_ids
+
+CONTEXT = 512
+SLOTS = 8
+
+
+@dataclass
+class Bench:
+    """One started engine, touched by one thread that is not the main one, as pools do it."""
+
+    engine: Engine
+    encode: Callable[[str], Ids]
+    decode: Callable[[Ids], str]
+    stop_id: int
+    vocab_size: int
+    opening: str
+    """Text after which the engine writes a user's turn."""
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    parents: Iterator[int] = field(default_factory=count)
+
+    def start(self) -> EngineReport:
+        return self.thread.submit(self.engine.start).result()
+
+    def run(self, *requests: Request) -> list[Outcome]:
+        for request in requests:
+            self.add(request)
+        return self.finish()
+
+    def add(self, request: Request) -> None:
+        self.thread.submit(self.engine.add, request).result()
+
+    def step(self) -> list[Outcome]:
+        return self.thread.submit(self.engine.step).result()
+
+    def finish(self) -> list[Outcome]:
+        outcomes = []
+        while self.engine.has_work():
+            outcomes += self.step()
+        return outcomes
+
+    def stats(self) -> EngineStats:
+        return self.thread.submit(self.engine.stats).result()
+
+    def close(self) -> None:
+        self.thread.submit(self.engine.close).result()
+
+    def request(self, n: int = 1, *, first_child: int = 0, prompt: Ids | None = None, **more):
+        """A request for children of a parent of their own."""
+        sampling = {"max_tokens": 24, "stop_ids": (self.stop_id,)} | more.pop("sampling", {})
+        parent = more.pop("parent_id", None) or f"parent-{next(self.parents)}"
+        prompt = self.encode(self.opening) if prompt is None else prompt
+        more = {"seed": 1234} | more
+        return Request("000000", parent, first_child, n, prompt, Sampling(**sampling), **more)
+
+
+def scripted_bench() -> Bench:
+    config = ScriptedConfig(max_num_seqs=SLOTS, context=CONTEXT, mean_tokens=20)
+    return Bench(
+        ScriptedEngine(config),
+        encode=lambda text: to_ids(list(text.encode())),
+        decode=decode_bytes,
+        stop_id=258,
+        vocab_size=259,
+        opening="You are a helpful assistant. ",
+    )
+
+
+def vllm_bench() -> Bench:
+    from transformers import AutoTokenizer
+
+    from jobs.prepare_model import prepare
+    from pipeline.engines.vllm import VllmConfig, VllmEngine
+
+    location = str(prepare())
+    tokenizer = AutoTokenizer.from_pretrained(location)
+    config = VllmConfig(
+        model=location,
+        context=CONTEXT,
+        dtype="float32",
+        max_num_seqs=SLOTS,
+        max_num_batched_tokens=512,
+        kv_cache_gib=0.25,
+        log_level="ERROR",
+    )
+    system = "You are a curious user who asks short questions about science and travel." * 3
+    return Bench(
+        VllmEngine(config),
+        encode=lambda text: to_ids(tokenizer.encode(text)),
+        decode=lambda ids: tokenizer.decode(
+            ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        ),
+        stop_id=2,
+        vocab_size=49152,
+        opening=f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
+    )

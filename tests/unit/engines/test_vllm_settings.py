@@ -1,0 +1,64 @@
+"""What vLLM is told, decided without importing it."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines.vllm_settings import GIB, VllmConfig, cpu_dtype, engine_args
+from schemas.errors import EnvironmentMismatch, SpecError
+
+
+@pytest.fixture
+def told(tmp_path: Path):
+    def tell(*, on_cpu: bool, **settings) -> dict:
+        config = VllmConfig(model=str(tmp_path), context=1024, **settings)
+        return engine_args(config, on_cpu=on_cpu, seed=7)
+
+    return tell
+
+
+def test_engine_args_on_a_cpu_size_the_cache_in_bytes(told):
+    args = told(on_cpu=True, kv_cache_gib=0.5, dtype="float32", max_num_seqs=32)
+    assert args["kv_cache_memory_bytes"] == GIB // 2
+    assert "gpu_memory_utilization" not in args
+    assert (args["dtype"], args["max_num_seqs"], args["block_size"]) == ("float32", 32, 32)
+    assert args["distributed_executor_backend"] == "uni"
+
+
+def test_engine_args_on_a_gpu_take_the_memory_that_is_asked(told):
+    assert told(on_cpu=False, gpus=1)["gpu_memory_utilization"] == pytest.approx(0.9)
+    assert told(on_cpu=False, gpus=0.5)["gpu_memory_utilization"] == pytest.approx(0.45)
+    sized = told(on_cpu=False, gpus=1, kv_cache_gib=10)
+    assert sized["kv_cache_memory_bytes"] == 10 * GIB
+    assert "gpu_memory_utilization" not in sized
+
+
+def test_engine_args_on_several_gpus_split_the_tensors(told):
+    args = told(on_cpu=False, gpus=4)
+    assert (args["tensor_parallel_size"], args["distributed_executor_backend"]) == (4, "mp")
+
+
+def test_engine_args_never_batch_less_than_a_token_a_sequence(told):
+    args = told(on_cpu=False, gpus=1, max_num_seqs=512, max_num_batched_tokens=256)
+    assert args["max_num_batched_tokens"] == 512
+
+
+def test_engine_args_of_the_spec_win(told):
+    args = told(on_cpu=True, args={"block_size": 64, "enforce_eager": False})
+    assert (args["block_size"], args["enforce_eager"]) == (64, False)
+
+
+@pytest.mark.parametrize("settings", [{"guarantee": "batch-invariant"}, {"gpus": 1}])
+def test_engine_args_on_a_cpu_refuse_what_only_gpus_can(told, settings):
+    with pytest.raises(EnvironmentMismatch):
+        told(on_cpu=True, **settings)
+
+
+def test_engine_args_refuse_a_gpu_and_a_half(told):
+    with pytest.raises(SpecError, match=r"1\.5"):
+        told(on_cpu=False, gpus=1.5)
+
+
+def test_cpu_dtype_leaves_an_explicit_choice_alone():
+    assert cpu_dtype("float16") == "float16"
+    assert cpu_dtype("auto") in ("float32", "bfloat16")

@@ -1,0 +1,64 @@
+"""Preparing the packaged chat model."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs import prepare_model
+from schemas.errors import EnvironmentMismatch, ModelError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ARBORIST_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_prepare_returns_at_once_what_is_there(cache):
+    location = prepare_model.cached_location()
+    location.mkdir(parents=True)
+    (location / "config.json").write_text("{}")
+    assert prepare_model.prepare() == location
+    assert [file.name for file in location.iterdir()] == ["config.json"]
+
+
+def test_prepare_without_the_package_says_what_to_install(cache, monkeypatch):
+    monkeypatch.setattr(prepare_model, "PACKAGE", "no_such_package_anywhere")
+    with pytest.raises(EnvironmentMismatch, match=r"arborist\[demo\]"):
+        prepare_model.prepare()
+
+
+def test_prepare_that_fails_leaves_nothing_behind(cache, monkeypatch):
+    package = cache / "broken_model_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "broken.gguf").write_bytes(b"no such format")
+    monkeypatch.syspath_prepend(str(cache))
+    monkeypatch.setattr(prepare_model, "PACKAGE", package.name)
+    with pytest.raises(ModelError, match=r"broken\.gguf"):
+        prepare_model.prepare()
+    assert list((cache / "models").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_prepare_makes_a_model_that_talks(cache):
+    from transformers import AutoTokenizer
+
+    location = prepare_model.prepare()
+    tokenizer = AutoTokenizer.from_pretrained(location)
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hello"}], tokenize=False, add_generation_prompt=True
+    )
+    assert rendered.endswith("<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n")
+    assert most_likely_words(location, "The capital of France is") == " Paris"
+
+
+def most_likely_words(location: Path, text: str) -> str:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(location)
+    model = AutoModelForCausalLM.from_pretrained(location)
+    with torch.no_grad():
+        logits = model(**tokenizer(text, return_tensors="pt")).logits
+    return str(tokenizer.decode([int(logits[0, -1].argmax())]))

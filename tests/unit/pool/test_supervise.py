@@ -1,0 +1,223 @@
+"""The rules by which engines are watched and replaced, on a clock that only the test moves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from pipeline.pool.engine_loop import Exchange
+from pipeline.pool.pool import GroupPlan, PoolLimits
+from pipeline.pool.supervise import Preempted, SupervisedPool
+from schemas.errors import EngineError, EnvironmentMismatch, PoolError
+from schemas.records import Completion, EngineReport, EngineStats, Request, Sampling
+
+REPORT = EngineReport("fake", "1", "weights", "none", "none")
+LIMITS = PoolLimits(attempts=3, restarts=2, start_s=100, stall_s=30)
+
+
+@dataclass
+class FakeHost:
+    """An engine that answers what the test wrote down."""
+
+    clock: "Clock"
+    placed_at: float = 0.0
+    loaded_at: float = 0.0
+    dies_of: Exception | None = None
+    advances: bool = False
+    answers: bool = False
+    sent: list[Request] = field(default_factory=list)
+    steps: int = 0
+    killed: bool = False
+
+    def is_placed(self) -> bool:
+        return self.clock.now >= self.placed_at
+
+    def report(self) -> EngineReport | None:
+        return REPORT if self.clock.now >= self.loaded_at else None
+
+    def send(self, requests: Sequence[Request]) -> None:
+        self.sent += requests
+
+    def receive(self) -> Exchange | None:
+        if self.dies_of and self.sent:
+            raise self.dies_of
+        if self.advances:
+            self.steps += 1
+        keys = [key for request in self.sent for key in request.keys] if self.answers else []
+        if self.answers:
+            self.sent = []
+        outcomes = [Completion(key, np.zeros(0, dtype=np.int32), "", "stop") for key in keys]
+        return Exchange(outcomes, EngineStats(steps=self.steps))
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class FakeFleet:
+    """Launches the hosts it was given, one after the other; waiting moves the clock."""
+
+    def __init__(self, clock: Clock, hosts: list[FakeHost]) -> None:
+        self.clock = clock
+        self.hosts = hosts
+        self.launched = 0
+
+    def launch(self, group: GroupPlan, incarnation: int) -> FakeHost:
+        self.launched += 1
+        return self.hosts[incarnation]
+
+    def wait(self, timeout_s: float) -> None:
+        self.clock.now += timeout_s
+
+    def shortage(self, group: GroupPlan) -> str:
+        return "there are 0 GPUs"
+
+    def close(self, hosts: Sequence[FakeHost]) -> None:
+        for host in hosts:
+            host.kill()
+
+
+def never() -> None:
+    raise AssertionError("the fleet makes the engines")
+
+
+def make_pool(*hosts: FakeHost, replicas: int = 1, **limits) -> SupervisedPool:
+    plan = GroupPlan("main", never, replicas, lease=8, weights="weights")
+    clock = hosts[0].clock
+    return SupervisedPool(
+        [plan], LIMITS._replace(**limits), FakeFleet(clock, list(hosts)), clock=clock
+    )
+
+
+def make_request(parent: str = "p", n: int = 1) -> Request:
+    return Request("w0", parent, 0, n, np.zeros(1, dtype=np.int32), Sampling(max_tokens=1))
+
+
+def test_start_engine_too_slow_to_load_is_replaced():
+    clock = Clock()
+    slow = FakeHost(clock, loaded_at=1e9)
+    pool = make_pool(slow, FakeHost(clock))
+    pool.start()
+    assert slow.killed
+    assert 100 <= clock.now < 102
+    assert pool.stats().restarts == 1
+
+
+def test_start_time_to_load_begins_with_a_place():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, placed_at=90, loaded_at=180))
+    pool.start()
+    assert pool.stats().restarts == 0
+
+
+def test_start_no_place_for_the_only_engine_is_an_error_that_says_what_lacks():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, placed_at=1e9, loaded_at=1e9))
+    with pytest.raises(PoolError, match=r"main-0 in 100 s.*there are 0 GPUs"):
+        pool.start()
+
+
+def test_collect_engine_without_a_place_waits_while_others_work():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock), FakeHost(clock, placed_at=500, loaded_at=510), replicas=2)
+    pool.start()
+    pool.collect(600)
+    assert set(pool.stats().engines) == {"main-0", "main-1"}
+    assert pool.stats().restarts == 0
+
+
+def test_start_error_of_the_user_is_passed_on_at_once():
+    clock = Clock()
+
+    class Misfit(FakeHost):
+        def report(self) -> EngineReport | None:
+            raise EnvironmentMismatch("two vllm are installed")
+
+    pool = make_pool(Misfit(clock))
+    with pytest.raises(EnvironmentMismatch):
+        pool.start()
+
+
+def test_collect_engine_that_stands_still_with_work_is_replaced():
+    clock = Clock()
+    stuck = FakeHost(clock)
+    pool = make_pool(stuck, FakeHost(clock, answers=True))
+    pool.start()
+    pool.submit([make_request()])
+    assert [one.key.parent_id for one in pool.collect(60)] == ["p"]
+    assert stuck.killed
+    assert 30 <= clock.now < 32
+
+
+def test_collect_engine_that_advances_is_not_replaced_however_slow():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, advances=True))
+    pool.start()
+    pool.submit([make_request()])
+    assert pool.collect(1000) == []
+    assert pool.stats().restarts == 0
+
+
+def test_collect_idle_engine_is_not_replaced():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, answers=True))
+    pool.start()
+    pool.collect(1000)
+    pool.submit([make_request()])
+    assert len(pool.collect(10)) == 1
+    assert pool.stats().restarts == 0
+
+
+def test_collect_time_in_which_nobody_looked_is_not_counted():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock))
+    pool.start()
+    pool.submit([make_request()])
+    for _ in range(10):
+        clock.now += 1000
+        pool.collect(0.25)
+    assert pool.stats().restarts == 0
+
+
+def test_collect_preempted_engine_costs_neither_budget_nor_attempts():
+    clock = Clock()
+    taken = FakeHost(clock, dies_of=Preempted("its node is drained"))
+    pool = make_pool(taken, FakeHost(clock, answers=True), restarts=0, attempts=1)
+    pool.start()
+    pool.submit([make_request()])
+    (outcome,) = pool.collect(10)
+    assert isinstance(outcome, Completion)
+    assert (pool.stats().restarts, pool.stats().requeued) == (0, 1)
+
+
+def test_collect_budget_spent_first_hands_out_what_is_ready():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, dies_of=EngineError("no power")), restarts=0, attempts=1)
+    pool.start()
+    pool.submit([make_request("p", n=12)])
+    assert len(pool.collect(10)) == 8
+    with pytest.raises(PoolError, match=r"4 children wait.*no power"):
+        pool.collect(10)
+
+
+def test_collect_budget_spent_without_open_work_is_no_error():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, dies_of=EngineError("no power")), restarts=0, attempts=1)
+    pool.start()
+    pool.submit([make_request()])
+    assert len(pool.collect(10)) == 1
+    assert pool.collect(1) == []
+
+
+def test_submit_unknown_group_is_an_error():
+    pool = make_pool(FakeHost(Clock()))
+    with pytest.raises(PoolError, match="'main'"):
+        pool.submit([Request("w", "p", 0, 1, make_request().prompt, Sampling(1), group="judge")])
