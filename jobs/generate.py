@@ -8,7 +8,7 @@ import sys
 from functools import partial
 from typing import TextIO
 
-from jobs.progress import Progress, StopSwitch, drops_text
+from jobs.progress import Progress, StopSwitch
 from jobs.spec_file import load_spec
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.generate import Attempt
@@ -17,7 +17,7 @@ from pipeline.report.status import status_of
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store, prove_create
-from pipeline.storage.runs import create_run
+from pipeline.storage.runs import create_run, open_run
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from schemas.execution_spec import RunSpec
@@ -48,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
         spec = spec.model_copy(update={"execution": moved})
     out = sys.stderr if args.json else sys.stdout
     store, snapshot, news = generate(spec, out)
+    figures = summary(store, snapshot)
     if args.json:
-        print(json.dumps(summary(store, snapshot) | {"already_done": not news}, indent=1))
+        print(json.dumps(figures | {"already_done": not news}, indent=1))
     else:
-        print(sentence(store, snapshot, news))
+        print(sentence(figures, already_done=not news))
     return 0
 
 
@@ -74,7 +75,9 @@ def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: Tex
     generation = run_file.generation
     before = list(Ledger(store).all().values())
     state = f"continuing after {len(before)} waves" if before else "starting"
-    print(f"run {store.location}: {state}, attempt {attempt}; loading engines", file=out, flush=True)
+    print(
+        f"run {store.location}: {state}, attempt {attempt}; loading engines", file=out, flush=True
+    )
     switch = StopSwitch()
     status = partial(status_of, generation, RECIPES[generation.recipe])
     progress = Progress(switch, status, before, out)
@@ -85,7 +88,11 @@ def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: Tex
             run = open_run_value(run_file)
             with progress.showing():
                 Attempt(
-                    run, attempt, store=store, pool=pool, pace=pace_of(spec.execution),
+                    run,
+                    attempt,
+                    store=store,
+                    pool=pool,
+                    pace=pace_of(spec.execution),
                     watch=progress,
                 ).generate(max_failed_share=spec.execution.max_failed_share)
         finally:
@@ -94,9 +101,8 @@ def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: Tex
 
 def summary(store: Store, snapshot: Snapshot) -> dict[str, object]:
     """The figures of a sealed run."""
-    manifests = Ledger(store).all().values()
-    run_spec = _generation(store)
-    status = status_of(run_spec, RECIPES[run_spec.recipe], manifests)
+    generation = open_run(store).generation
+    status = status_of(generation, RECIPES[generation.recipe], Ledger(store).all().values())
     return {
         "location": store.location,
         "run_id": snapshot.run_id,
@@ -107,6 +113,20 @@ def summary(store: Store, snapshot: Snapshot) -> dict[str, object]:
         "kept": snapshot.counts.kept,
         "dropped": snapshot.counts.dropped,
         "output_tokens": snapshot.counts.output_tokens,
-        "tokens_per_s": round(status.tokens_per_s, 1),
         "busy_s": round(status.busy_s, 2),
+        "tokens_per_s": round(status.tokens_per_s, 1),
     }
+
+
+def sentence(figures: dict[str, object], *, already_done: bool) -> str:
+    """The same for a person."""
+    dropped = figures["dropped"]
+    assert isinstance(dropped, dict)
+    reasons = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items()) or "none"
+    begin = "was already sealed, nothing was done" if already_done else "is sealed"
+    return (
+        f"run {figures['location']} {begin}: {figures['kept']:,} of {figures['asked']:,} candidates "
+        f"kept in {figures['waves']:,} waves, dropped: {reasons}; "
+        f"{figures['output_tokens']:,} tokens in {figures['busy_s']:,} s, "
+        f"{figures['tokens_per_s']:,} tokens/s."
+    )

@@ -118,7 +118,9 @@ def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) ->
         f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
         f"prompt cache {cached / asked if asked else 0:.0%}"
     )
-    return Group(bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}"))
+    return Group(
+        bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}")
+    )
 
 
 def drops_text(status: Status) -> str:

@@ -15,7 +15,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """YAML takes the last of two equal keys silently; we refuse them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         doubled = [key for index, key in enumerate(keys) if key in keys[:index]]
         if doubled:
             raise yaml.constructor.ConstructorError(

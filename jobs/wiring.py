@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 
-import numpy as np
-
 from pipeline.curate import CURATION_VERSION
 from pipeline.engines.engine import Engine
 from pipeline.flight import Pace
@@ -16,7 +14,7 @@ from pipeline.tree.run import Run
 from schemas.dialect import Dialect
 from schemas.errors import ModelError, SpecError
 from schemas.execution_spec import EngineGroupSpec, ExecutionSpec, RunSpec
-from schemas.fingerprint import Identity, digest, run_id
+from schemas.fingerprint import Identity, run_id
 from schemas.generation_spec import GenerationSpec
 from schemas.manifest import RunFile
 from schemas.records import to_ids
@@ -179,7 +177,7 @@ def _factory(group: EngineGroupSpec, spec: GenerationSpec, run_file: RunFile) ->
     from pipeline.engines.distribution import require_one_vllm
 
     require_one_vllm()
-    return partial(_make_vllm, group, spec, model_location(group), run_file.identity.weights)
+    return partial(_make_vllm, group, spec, model_location(group))
 
 
 def _make_scripted(settings: Mapping[str, object], max_num_seqs: int, incarnation: int) -> Engine:
@@ -187,3 +185,25 @@ def _make_scripted(settings: Mapping[str, object], max_num_seqs: int, incarnatio
 
     config = ScriptedConfig.from_settings({"max_num_seqs": max_num_seqs, **settings})
     return ScriptedEngine(config, incarnation)
+
+
+def _make_vllm(
+    group: EngineGroupSpec, spec: GenerationSpec, location: str, incarnation: int
+) -> Engine:
+    from pipeline.engines.vllm import VllmConfig, VllmEngine
+
+    return VllmEngine(
+        VllmConfig(
+            model=location,
+            context=spec.model.context,
+            dtype=spec.model.dtype,
+            quantization=spec.model.quantization,
+            max_num_seqs=group.max_num_seqs,
+            max_num_batched_tokens=group.max_num_batched_tokens,
+            kv_cache_gib=group.kv_cache_gib,
+            cpus=group.cpus,
+            gpus=group.gpus,
+            guarantee=spec.guarantee,
+            args=group.args,
+        )
+    )

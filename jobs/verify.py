@@ -1,0 +1,56 @@
+"""`arborist verify`: re-check every row, checksum, count and link of a run."""
+
+import argparse
+import json
+from functools import partial
+from itertools import islice
+
+from jobs.wiring import SCRIPTED, open_run_value
+from pipeline.storage.open import find_run
+from pipeline.storage.runs import open_run
+from pipeline.verify import Decode, verify
+from schemas.errors import ModelError
+from schemas.manifest import RunFile
+
+SHOWN = 50
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line."""
+    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    parser.add_argument(
+        "--model",
+        help="directory of the run's model, or `packaged`: also prove that every text is the "
+        "decoding of its token ids",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print defects; 1 if there are any."""
+    store = find_run(args.uri)
+    run_file = open_run(store)
+    decode = _decode(run_file, args.model)
+    defects = list(islice(verify(open_run_value(run_file), store, decode=decode), SHOWN))
+    if args.json:
+        print(json.dumps({"location": store.location, "defects": defects}, indent=1))
+    else:
+        print("\n".join(defects) if defects else f"run {store.location}: no defect found")
+    return 1 if defects else 0
+
+
+def _decode(run_file: RunFile, model: str | None) -> Decode | None:
+    if run_file.identity.weights == SCRIPTED:
+        from pipeline.engines.scripted_author import decode as decode_bytes
+
+        return decode_bytes
+    if model is None:
+        return None
+    from jobs.wiring import model_location
+    from pipeline.dialects.tokenizer import decode, load_tokenizer, tokenizer_digest
+    from schemas.execution_spec import EngineGroupSpec
+
+    location = model_location(EngineGroupSpec(model=model))
+    if tokenizer_digest(location) != run_file.identity.tokenizer:
+        raise ModelError(f"{location}: its tokenizer is not the one that made this run.")
+    return partial(decode, load_tokenizer(location))
