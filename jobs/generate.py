@@ -125,8 +125,8 @@ def sentence(figures: dict[str, object], *, already_done: bool) -> str:
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items()) or "none"
     begin = "was already sealed, nothing was done" if already_done else "is sealed"
     return (
-        f"run {figures['location']} {begin}: {figures['kept']:,} of {figures['asked']:,} candidates "
-        f"kept in {figures['waves']:,} waves, dropped: {reasons}; "
+        f"run {figures['location']} {begin}: {figures['kept']:,} of {figures['asked']:,} "
+        f"candidates kept in {figures['waves']:,} waves, dropped: {reasons}; "
         f"{figures['output_tokens']:,} tokens in {figures['busy_s']:,} s, "
         f"{figures['tokens_per_s']:,} tokens/s."
     )

@@ -178,7 +178,7 @@ def _root_defects(run: Run, candidate: Candidate) -> Iterator[str]:
     expected = root_candidate(run, candidate.tree_id)
     same_ids = candidate.token_ids.tolist() == expected.token_ids.tolist()
     if candidate.text != expected.text or not same_ids:
-        yield f"node {candidate.node_id}: is not the root that the spec gives tree {candidate.tree_id}."
+        yield f"node {candidate.node_id}: is not the root of tree {candidate.tree_id}."
 
 
 def _snapshot_defects(
@@ -194,9 +194,9 @@ def _snapshot_defects(
     named = {entry.wave: entry.digest for entry in snapshot.manifests}
     for wave, expected in named.items():
         if wave not in manifests:
-            yield f"ledger/{wave}.json: named by snapshot {snapshot.number}, but missing or damaged."
+            yield f"ledger/{wave}.json: named by snapshot {snapshot.number}, missing or damaged."
         elif digest(store.read(f"ledger/{wave}.json")) != expected:
-            yield f"ledger/{wave}.json: is not the manifest that snapshot {snapshot.number} names."
+            yield f"ledger/{wave}.json: is not what snapshot {snapshot.number} names."
     if snapshot.complete:
         yield from _complete_defects(store, snapshot, manifests, missing)
 
