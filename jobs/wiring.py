@@ -14,7 +14,7 @@ from pipeline.tree.run import Run
 from schemas.dialect import Dialect
 from schemas.errors import ModelError, SpecError
 from schemas.execution_spec import EngineGroupSpec, ExecutionSpec, RunSpec
-from schemas.fingerprint import Identity, run_id
+from schemas.fingerprint import Identity, canonical, digest, run_id
 from schemas.generation_spec import GenerationSpec
 from schemas.manifest import RunFile
 from schemas.records import to_ids
@@ -105,6 +105,7 @@ def _identity(weights: str, dialect: Dialect, recipe: Recipe) -> Identity:
         weights=weights,
         tokenizer=dialect.tokenizer,
         template=dialect.template,
+        dialect=digest(canonical(dialect.model_dump(mode="json"))),
         recipe_version=recipe.version,
         curation_version=CURATION_VERSION,
     )

@@ -40,6 +40,8 @@ class Dialect(BaseModel):
     """Marker texts that have no business inside a turn."""
     reasoning_close: tuple[int, ...] = ()
     """Ends the reasoning part of an assistant turn; () where the template keeps history as is."""
+    reasoning_open: str = ""
+    """The tag that the model may open a reasoning part with, if it writes the tag itself."""
     blank_ids: tuple[int, ...] = ()
     """Ids of white space only, skipped after `reasoning_close` as the template does."""
     system: str = "system"

@@ -15,6 +15,8 @@ class Identity(Strict):
     weights: str
     tokenizer: str
     template: str
+    dialect: str
+    """Of all markers and stops, which depend on more files than the template."""
     recipe_version: int
     curation_version: int
 

@@ -35,7 +35,8 @@ class Sealed(Strict):
             content: dict[str, Any] = json.loads(payload)
             stored = content.pop("digest")
             found = content["format"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            own = digest(canonical(content))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorruptData(
                 f"{name}: not a sealed JSON file, it was damaged: {error!r}"
             ) from error
@@ -44,7 +45,7 @@ class Sealed(Strict):
                 f"{name}: written in format {found}, this version reads up to {FORMAT_VERSION}; "
                 "use the newer version of arborist that wrote it."
             )
-        if digest(canonical(content)) != stored:
+        if own != stored:
             raise CorruptData(
                 f"{name}: its digest does not match its content; it was edited or damaged."
             )

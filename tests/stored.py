@@ -78,7 +78,12 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
         levels=(LevelSpec(role="user", fanout=2, max_tokens=16),),
     )
     identity = Identity(
-        weights="w", tokenizer="t", template="c", recipe_version=1, curation_version=1
+        weights="w",
+        tokenizer="t",
+        template="c",
+        dialect="d",
+        recipe_version=1,
+        curation_version=1,
     )
     dialect = Dialect(
         tokenizer="t",

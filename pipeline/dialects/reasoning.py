@@ -35,6 +35,8 @@ class Reasoning(NamedTuple):
     close: Marker
     tags: Marker
     """Both tags, where they are tokens of their own."""
+    open: str
+    """The text of the opening tag."""
     blanks: tuple[int, ...]
     """Ids made of the white space that the template strips after the closing tag."""
 
@@ -45,7 +47,7 @@ def read_reasoning(tokenizer: Tokenizer) -> Reasoning | None:
         if _strips(tokenizer, tags):
             close = _close_ids(tokenizer, tags)
             opening = ids_of(tokenizer, tags.open + "\n", tags.open)
-            return Reasoning(close, close + opening, _blank_ids(tokenizer, tags))
+            return Reasoning(close, close + opening, tags.open, _blank_ids(tokenizer, tags))
     return None
 
 

@@ -110,7 +110,7 @@ def _frontier_ahead(plan: Plan, level: LevelStatus, parents: float) -> float:
     expanded = level.asked / row.asked_per_parent
     if expanded:
         return parents * level.frontier / expanded
-    if level.level == len(plan.levels):
+    if not row.candidates or level.level == len(plan.levels):
         return 0.0
     below = plan.levels[level.level]
     planned = below.candidates / below.asked_per_parent
@@ -123,7 +123,7 @@ def _eta(plan: Plan, levels: Sequence[LevelStatus], busy_s: float) -> float | No
         return None
     left = 0.0
     for row, level in zip(plan.levels, levels, strict=True):
-        guess = row.max_tokens / row.candidates / 2
+        guess = row.max_tokens / max(1, row.candidates) / 2
         mean = level.output_tokens / level.asked if level.asked else guess
         left += max(0.0, level.expected_candidates - level.asked) * mean
     return left / (sampled / busy_s)

@@ -11,4 +11,7 @@ def role_leak(candidate: Candidate, dialect: Dialect) -> str | None:
     answer = candidate.token_ids[candidate.reasoning_tokens :]
     if dialect.leak_ids and np.isin(answer, dialect.leak_ids).any():
         return "role_leak"
+    if candidate.reasoning_tokens:
+        # Reasoning may quote markers, and its text is not told apart from the answer's here.
+        return None
     return "role_leak" if any(s in candidate.text for s in dialect.leak_strings) else None

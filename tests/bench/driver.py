@@ -1,0 +1,280 @@
+"""What a node costs the driver: everything but the model, over scripted engines.
+
+    python tests/bench/driver.py --nodes 100000
+    python tests/bench/driver.py --nodes 20000 --engines 64 --store memory --json
+
+A whole run of about so many candidates, with turns of about 200 tokens, in a process of its own;
+and another of a tenth of the size, to see whether the cost and the memory of a node are flat.
+
+cpu_us    CPU time of the driver's own thread, over the candidates asked for. Target: 300.
+wall_us   wall time over the candidates. Engines are threads here, so it holds their time too:
+net_us    wall_us without the CPU time that the engines' own threads took.
+rss_mib   the most memory the process held; `--store memory` keeps all rows in it.
+
+The split is CPU time of the driver's thread by step, and beside it the step's wall time: what a
+commit waits for the disk, or the pool for its engines. `rest` is what no step accounts for.
+"""
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from threading import get_ident
+
+TARGET_US = 300
+FANOUTS = (8, 4, 4, 2)
+"""With the default oversampling: 448 candidates a tree."""
+MEAN_TOKENS = 200
+MAX_TOKENS = 2048
+
+
+def main() -> None:
+    args = arguments()
+    if args.alone:
+        print(json.dumps(measure(args)))
+        return
+    runs = [measure_apart(args, size) for size in (max(1, args.nodes // 10), args.nodes)]
+    passed = runs[-1]["cpu_us"] <= TARGET_US
+    if args.json:
+        print(json.dumps({"target_us": TARGET_US, "passed": passed, "runs": runs}, indent=1))
+    else:
+        print(table(runs))
+    sys.exit(0 if passed else 1)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nodes", type=int, default=100_000, help="about so many candidates")
+    parser.add_argument("--engines", type=int, default=1, help="scripted engines, a thread each")
+    parser.add_argument(
+        "--store", choices=("file", "memory"), default="file", help="where shards are committed"
+    )
+    parser.add_argument("--tokens", type=int, default=MEAN_TOKENS, help="mean length of a turn")
+    parser.add_argument("--profile", metavar="FILE", help="write the larger run's cProfile here")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def measure_apart(args: argparse.Namespace, nodes: int) -> dict:
+    """One size in a process of its own, so that neither finds the other's memory."""
+    command = [sys.executable, __file__, "--alone", "--nodes", str(nodes)]
+    command += ["--engines", str(args.engines), "--store", args.store, "--tokens", str(args.tokens)]
+    if args.profile and nodes == args.nodes:
+        command += ["--profile", args.profile]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    return json.loads(done.stdout)
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """One run in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        location = folder if args.store == "file" else "memory://bench-driver"
+        spec = make_spec(args, location)
+        steps = Steps()
+        begun = time.process_time()
+        waves, asked, tokens = grow(spec, steps, args.profile)
+        process = time.process_time() - begun
+    per_node = 1e6 / asked
+    engine_s = steps.seconds("engine")
+    split = {step: round(s * per_node, 1) for step, s in steps.of_driver.items()}
+    walls = {step: round(steps.walls[step] * per_node, 1) for step in split}
+    cpu_us = steps.total * per_node
+    return {
+        "candidates": asked,
+        "waves": waves,
+        "engines": args.engines,
+        "store": args.store,
+        "cpu_us": round(cpu_us, 1),
+        "wall_us": round(steps.wall * per_node, 1),
+        "engine_us": round(engine_s * per_node, 1),
+        "net_us": round((steps.wall - engine_s) * per_node, 1),
+        "process_cpu_us": round(process * per_node, 1),
+        "mean_tokens": tokens // asked,
+        "rss_mib": peak_rss_mib(),
+        "split_us": split | {"rest": round(cpu_us - sum(split.values()), 1)},
+        "split_wall_us": walls,
+    }
+
+
+def make_spec(args: argparse.Namespace, location: str):
+    """A spec whose plan asks for about the candidates wanted."""
+    from jobs.spec_file import parse_spec
+    from pipeline.plan.plan import make_plan
+    from pipeline.recipes import RECIPES
+
+    def spec(trees: int):
+        return parse_spec(spec_content(args, location, trees), name="the benchmark")
+
+    one = spec(1).generation
+    per_tree = sum(level.candidates for level in make_plan(one, RECIPES[one.recipe]).levels)
+    return spec(max(1, round(args.nodes / per_tree)))
+
+
+def spec_content(args: argparse.Namespace, location: str, trees: int) -> dict:
+    roles = ("user", "assistant") * (len(FANOUTS) // 2)
+    levels = [
+        {"role": role, "fanout": fanout, "max_tokens": MAX_TOKENS}
+        for role, fanout in zip(roles, FANOUTS, strict=True)
+    ]
+    group = {
+        "backend": "scripted",
+        "replicas": args.engines,
+        "scripted": {"mean_tokens": args.tokens, "duplicate_share": 0.02, "empty_share": 0.01},
+    }
+    return {
+        "generation": {
+            "model": {"name": "scripted", "context": 1 << 20},
+            "roots": {"trees": trees, "topics": [{"text": "A chat about everyday science."}]},
+            "levels": levels,
+        },
+        "execution": {"location": location, "pool": "local", "engines": {"main": group}},
+    }
+
+
+class Steps:
+    """CPU time by step, read on the calling thread around each step's functions."""
+
+    def __init__(self) -> None:
+        self._seconds: Counter[tuple[str, int]] = Counter()
+        """By step and thread, so that engines do not write over each other."""
+        self.walls: Counter[str] = Counter()
+        """Wall time by step."""
+        self.total = self.wall = 0.0
+
+    def seconds(self, step: str) -> float:
+        return sum(s for (name, _), s in self._seconds.items() if name == step)
+
+    @property
+    def of_driver(self) -> dict[str, float]:
+        here = get_ident()
+        return {step: s for (step, thread), s in self._seconds.most_common() if thread == here}
+
+    def watch(self, owner: object, name: str, step: str) -> None:
+        """Time every call of `owner.name`; the functions watched must not call each other."""
+        inner = getattr(owner, name)
+
+        def timed(*args, **kwargs):
+            begun, entered = time.thread_time(), time.perf_counter()
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                self._seconds[step, get_ident()] += time.thread_time() - begun
+                self.walls[step] += time.perf_counter() - entered
+
+        setattr(owner, name, timed)
+
+    def watch_engines(self) -> None:
+        """What engines do in their threads."""
+        from pipeline.engines.scripted import ScriptedEngine
+
+        for name in ("add", "step"):
+            self.watch(ScriptedEngine, name, "engine")
+
+    def watch_driver(self, pool: object) -> None:
+        """Every step of the loop, where the loop looks it up."""
+        from pipeline import generate
+        from pipeline.flight import Flight
+        from pipeline.lineage import Lineage
+        from pipeline.storage import shards
+        from pipeline.storage.ledger import Ledger
+
+        for name in ("submit", "collect", "stats"):
+            self.watch(pool, name, "pool")
+        for name in ("open", "settle"):
+            self.watch(Flight, name, "flight")
+        self.watch(generate, "expand", "expand")
+        self.watch(generate, "attach", "attach")
+        self.watch(generate, "curate", "curate")
+        self.watch(generate, "frontier_of", "frontier")
+        self.watch(Lineage, "parents", "frontier")
+        self.watch(shards, "to_table", "parquet: table")
+        self.watch(shards, "encode", "parquet: encode")
+        self.watch(shards, "_create", "commit: shards")
+        self.watch(Ledger, "commit", "commit: manifest")
+        self.watch(Ledger, "read", "commit: look")
+
+
+class Silent:
+    """Watches nothing and never stops."""
+
+    def committed(self, manifest, *, ours: bool) -> None:
+        pass
+
+    def tick(self, stats, *, open_waves: int) -> None:
+        pass
+
+    def stop(self):
+        from pipeline.watch import Stop
+
+        return Stop.NO
+
+
+def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
+    """Grow the run; how many waves, candidates and tokens it had."""
+    from jobs.wiring import make_pool, open_run_value, pace_of, resolve
+    from pipeline.generate import Attempt
+    from pipeline.storage.ledger import Ledger
+    from pipeline.storage.open import join, open_store
+    from pipeline.storage.runs import create_run
+
+    logging.basicConfig(level=logging.WARNING)
+    run_file = resolve(spec)
+    store = open_store(join(spec.execution.location, run_file.run_id))
+    run_file = create_run(store, run_file)
+    pool = make_pool(spec, run_file)
+    steps.watch_engines()
+    steps.watch_driver(pool)
+    pace = pace_of(spec.execution)
+    try:
+        pool.start()
+        run = open_run_value(run_file)
+        attempt = Attempt(run, "bench", store=store, pool=pool, pace=pace, watch=Silent())
+        work = partial(attempt.generate, max_failed_share=0.0)
+        cpu, wall = time.thread_time(), time.perf_counter()
+        profiled(work, profile) if profile else work()
+        steps.total, steps.wall = time.thread_time() - cpu, time.perf_counter() - wall
+    finally:
+        pool.close()
+    manifests = Ledger(store).all().values()
+    counts = [manifest.counts for manifest in manifests]
+    return len(counts), sum(c.asked for c in counts), sum(c.output_tokens for c in counts)
+
+
+def profiled(work, location: str) -> None:
+    from cProfile import Profile
+
+    profile = Profile(time.thread_time)
+    profile.runcall(work)
+    profile.dump_stats(location)
+
+
+def peak_rss_mib() -> float:
+    """Linux counts `ru_maxrss` from before the exec too, so the process's own mark is read."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return round(int(line.split()[1]) / 1024, 1)
+
+
+def table(runs: list[dict]) -> str:
+    """The tenth and the whole side by side; for each step CPU time, then wall time."""
+    small, large = runs
+    rows = [(name, small[name], large[name]) for name in large if not name.startswith("split")]
+    for step, cpu in sorted(large["split_us"].items(), key=lambda item: -item[1]):
+        wall = f"{large['split_wall_us'].get(step, '')!s:>10}"
+        rows.append((f"  {step}", small["split_us"].get(step, 0), f"{cpu}{wall}"))
+    lines = [f"{name:<20} {a!s:>12}     {b!s}" for name, a, b in rows]
+    verdict = "within" if large["cpu_us"] <= TARGET_US else "ABOVE"
+    return "\n".join([*lines, f"cpu_us {large['cpu_us']}: {verdict} the target of {TARGET_US}"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Whole small runs with scripted engines: their specs, their drivers, their rows."""
+
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
+from pipeline.engines.scripted_author import decode
+from pipeline.generate import Attempt
+from pipeline.pool.pool import PoolStats
+from pipeline.seal import seal
+from pipeline.storage.ledger import Ledger
+from pipeline.storage.open import open_store, prove_create
+from pipeline.storage.reader import read_dropped, read_kept
+from pipeline.storage.runs import create_run, open_run
+from pipeline.storage.snapshots import latest
+from pipeline.storage.store import Store
+from pipeline.verify import verify
+from pipeline.watch import Stop
+from schemas.execution_spec import RunSpec
+from schemas.manifest import Manifest, Snapshot
+
+ODD = {
+    "mean_tokens": 20,
+    "duplicate_share": 0.25,
+    "empty_share": 0.05,
+    "leak_share": 0.1,
+    "truncate_share": 0.1,
+    "fail_share": 0.05,
+}
+"""An engine that does all that a real one may do to a turn."""
+
+
+def make_levels(*fanouts: int, oversample: float = 1.5, max_tokens: int = 100) -> list[dict]:
+    """Levels that keep so many children each."""
+    return [
+        {
+            "role": ("user", "assistant")[index % 2],
+            "fanout": fanout,
+            "oversample": oversample,
+            "max_tokens": max_tokens,
+        }
+        for index, fanout in enumerate(fanouts)
+    ]
+
+
+def make_spec(
+    *,
+    fanouts: tuple[int, ...] = (3, 2, 2, 1),
+    trees: int = 2,
+    scripted: Mapping[str, Any] = ODD,
+    bounds: tuple[int, int] = (1, 10),
+    generation: Mapping[str, Any] | None = None,
+    group: Mapping[str, Any] | None = None,
+    **execution: Any,
+) -> RunSpec:
+    """Two cohorts of a few waves on four levels; dialogues of one turn and of two.
+
+    `bounds` are the trees in a cohort and the candidates in a wave.
+    """
+    content = {
+        "generation": {
+            "seed": 11,
+            "model": {"name": "scripted", "context": 4096},
+            "roots": {"trees": trees, "topics": [{"text": "On rivers."}, {"text": "On bread."}]},
+            "levels": make_levels(*fanouts),
+            "turns": {1: 1, 2: 2} if len(fanouts) >= 4 else {},
+            "bounds": {"trees_per_cohort": bounds[0], "candidates_per_wave": bounds[1]},
+            **(generation or {}),
+        },
+        "execution": {
+            "location": f"memory://{uuid.uuid4().hex}",
+            "pool": "local",
+            "engines": {
+                "main": {"backend": "scripted", "scripted": dict(scripted), **(group or {})}
+            },
+            "max_failed_share": 0.5,
+            **execution,
+        },
+    }
+    return RunSpec.model_validate(content)
+
+
+def write_spec(spec: RunSpec, file: Path) -> Path:
+    """The spec as a person would have it on disk."""
+    file.write_text(yaml.safe_dump(spec.model_dump(mode="json")))
+    return file
+
+
+def memory_store() -> Store:
+    """A store of its own in this process."""
+    return open_store(f"memory://{uuid.uuid4().hex}")
+
+
+class Bystander:
+    """A watch that notes who won which wave; it asks for a stop after so many of them."""
+
+    def __init__(self, stop_after: int | None = None, stop: Stop = Stop.ABANDON) -> None:
+        self._stop_after, self._stop = stop_after, stop
+        self.seen: list[Manifest] = []
+        self.lost: list[str] = []
+        """Waves that another driver committed."""
+        self.stats = PoolStats()
+
+    def committed(self, manifest: Manifest, *, ours: bool) -> None:
+        self.seen.append(manifest)
+        self.lost += [] if ours else [manifest.wave]
+
+    def tick(self, stats: PoolStats, *, open_waves: int) -> None:
+        self.stats = stats
+
+    def stop(self) -> Stop:
+        reached = self._stop_after is not None and len(self.seen) >= self._stop_after
+        return self._stop if reached else Stop.NO
+
+
+def run_scripted(
+    store: Store, spec: RunSpec, attempt: str = "first", watch: Bystander | None = None
+) -> Snapshot:
+    """What the command does with a spec, from the proof of the location to the seal."""
+    if spec.execution.pool == "local":
+        spec = rehearsal(spec)
+    run_file = resolve(spec)
+    prove_create(store, attempt)
+    run_file = create_run(store, run_file)
+    pool = make_pool(spec, run_file)
+    try:
+        pool.start()
+        Attempt(
+            open_run_value(run_file),
+            attempt,
+            store=store,
+            pool=pool,
+            pace=pace_of(spec.execution),
+            watch=watch or Bystander(),
+        ).generate(max_failed_share=spec.execution.max_failed_share)
+    finally:
+        pool.close()
+    return seal(store, run_file)
+
+
+def rows_of(store: Store) -> list[dict[str, Any]]:
+    """All rows of a sealed run with all columns, kept and dropped, in order of tree and path."""
+    snapshot = latest(store)
+    assert snapshot is not None, f"{store.location} is not sealed"
+    tables = [*read_kept(store, snapshot), *read_dropped(store, snapshot)]
+    rows = [row for table in tables for row in table.to_pylist()]
+    return sorted(rows, key=lambda row: (row["tree_id"], row["path"]))
+
+
+def defects_of(store: Store) -> list[str]:
+    """What `verify` has to say about a run."""
+    return list(verify(open_run_value(open_run(store)), store, decode=decode))
+
+
+def assert_whole(store: Store, expected: list[dict[str, Any]], because: str = "") -> None:
+    """A sealed run with just these rows, without a defect, and with nothing beside its shards."""
+    assert rows_of(store) == expected, because
+    assert defects_of(store) == [], because
+    snapshot = latest(store)
+    assert snapshot is not None
+    named = sorted(entry.name for entry in snapshot.shards)
+    assert sorted(store.list("nodes") + store.list("dropped")) == named, because
+
+
+def committed_bytes(store: Store) -> dict[str, bytes]:
+    """The manifests there are now and the shards that they name."""
+    manifests = Ledger(store).all()
+    names = [f"ledger/{wave}.json" for wave in manifests]
+    names += [entry.name for manifest in manifests.values() for entry in manifest.shards]
+    return {name: store.read(name) for name in names}

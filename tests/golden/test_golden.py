@@ -1,0 +1,108 @@
+"""What must stay as it is from version to version.
+
+A difference is a decision: raise the recipe's, the table's, the format's or the fingerprint's
+version, then write the files anew with `python -m tests.golden.test_golden`.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline.recipes import RECIPES
+from pipeline.storage.snapshots import build_snapshot
+from pipeline.tree.conversations import conversations
+from pipeline.tree.expand import expand
+from pipeline.tree.frontier import frontier_of, root_parents
+from schemas.manifest import Counts, ShardEntry
+from schemas.node_table import NODE_SCHEMA, TABLE_VERSION
+from tests.stored import make_manifest, make_run_file
+from tests.unit.samples import grow, grow_level, make_run, make_spec
+
+FOLDER = Path(__file__).parent
+SPEC = make_spec((2, 2, 1, 1), trees=2, turns={1: 1, 2: 2}, bounds={"trees_per_cohort": 2})
+
+
+def requests() -> str:
+    """What is asked at every level: ids, seeds and prompts."""
+    run = make_run(SPEC)
+    parents, asked = root_parents(run, range(2)), []
+    for level in range(1, len(SPEC.levels) + 1):
+        asked += expand(run, f"level {level}", parents, run.recipe.rule(SPEC, level))
+        kept = [row for row, verdict in grow_level(run, parents, level) if verdict.kept]
+        parents = frontier_of(run, parents, kept)
+    plain = [
+        {
+            "wave": r.wave,
+            "parent_id": r.parent_id,
+            "children": [r.first_child, r.n],
+            "seed": r.seed,
+            "group": r.group,
+            "stop_ids": r.sampling.stop_ids,
+            "prompt": " ".join(map(str, r.prompt.tolist())),
+        }
+        for r in asked
+    ]
+    recipe = RECIPES[SPEC.recipe]
+    return text({"recipe": f"{recipe.name} {recipe.version}", "requests": plain})
+
+
+def linearised() -> str:
+    """One run as trainers see it."""
+    kept = [row for row, verdict in grow(make_run(SPEC), duplicate_share=0.3) if verdict.kept]
+    walks = [
+        [{"role": node.role, "content": node.text} for node in walk] for walk in conversations(kept)
+    ]
+    return text(walks)
+
+
+def node_table() -> str:
+    """The schema of every shard."""
+    return f"version {TABLE_VERSION}\n{NODE_SCHEMA.to_string()}\n"
+
+
+def shard(*, dropped: bool) -> ShardEntry:
+    """An entry of a shard."""
+    name = f"{'dropped' if dropped else 'nodes'}/000000-a.parquet"
+    return ShardEntry(name=name, rows=3, bytes=99, sha256="5" * 64, dropped=dropped)
+
+
+def manifest() -> str:
+    """The bytes of a manifest."""
+    return _manifest().to_bytes().decode()
+
+
+def _manifest():
+    counts = Counts(asked=4, kept=3, dropped={"empty": 1}, prompt_tokens=40, output_tokens=30)
+    shards = (shard(dropped=False), shard(dropped=True))
+    return make_manifest(counts=counts, shards=shards, run="00000000000000ff")
+
+
+def snapshot() -> str:
+    """The bytes of a snapshot."""
+    run_file = make_run_file().model_copy(update={"run_id": "00000000000000ff"})
+    return build_snapshot(run_file, [_manifest()], number=1, complete=True).to_bytes().decode()
+
+
+def text(value: object) -> str:
+    """JSON for people who read a difference."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+GOLDEN = {
+    "requests.json": requests,
+    "conversations.json": linearised,
+    "node_table.txt": node_table,
+    "manifest.json": manifest,
+    "snapshot.json": snapshot,
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden_file_is_what_this_version_makes(name):
+    assert GOLDEN[name]() == (FOLDER / name).read_text("utf-8")
+
+
+if __name__ == "__main__":
+    for name, make in GOLDEN.items():
+        (FOLDER / name).write_text(make(), "utf-8")

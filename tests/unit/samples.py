@@ -1,0 +1,91 @@
+"""Builders of specs, runs and rows for the pure rooms."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.curate.curate import curate
+from pipeline.dialects.scripted import scripted_dialect, scripted_opening
+from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
+from pipeline.recipes import RECIPES
+from pipeline.tree.expand import attach, expand
+from pipeline.tree.frontier import Parent, frontier_of, root_candidate, root_parents
+from pipeline.tree.run import Run
+from schemas.generation_spec import GenerationSpec
+from schemas.records import KEEP, Candidate, ChildKey, Node, Outcome, Request, to_ids
+
+DIALECT = scripted_dialect()
+RUN_ID = "0123456789abcdef"
+
+
+def make_spec(fanouts: Sequence[int] = (3, 2), *, trees: int = 2, **changes: Any) -> GenerationSpec:
+    """A spec whose levels alternate, user first."""
+    roles = ("user", "assistant")
+    content: dict[str, Any] = {
+        "model": {"name": "scripted", "context": 1 << 16},
+        "roots": {"trees": trees, "topics": [{"text": "cats"}, {"text": "dogs", "weight": 2}]},
+        "levels": [
+            {"role": roles[index % 2], "fanout": fanout, "oversample": 1, "max_tokens": 200}
+            for index, fanout in enumerate(fanouts)
+        ],
+    }
+    return GenerationSpec.model_validate(content | changes)
+
+
+def make_run(spec: GenerationSpec | None = None) -> Run:
+    """A run that speaks the scripted dialect."""
+    spec = spec or make_spec()
+    openings = {topic.text: scripted_opening(topic.text) for topic in spec.roots.topics}
+    return Run(RUN_ID, spec, RECIPES[spec.recipe], DIALECT, openings)
+
+
+def answer(requests: Sequence[Request], **settings: Any) -> list[Outcome]:
+    """What a scripted engine says to requests."""
+    engine = ScriptedEngine(ScriptedConfig.from_settings({"mean_tokens": 20, **settings}))
+    outcomes: list[Outcome] = []
+    for request in requests:
+        engine.add(request)
+    while engine.has_work():
+        outcomes += engine.step()
+    return outcomes
+
+
+def by_key(outcomes: Sequence[Outcome]) -> Mapping[ChildKey, Outcome]:
+    """Outcomes as the loop keeps them."""
+    return {outcome.key: outcome for outcome in outcomes}
+
+
+def grow_level(run: Run, parents: Sequence[Parent], level: int, **settings: Any) -> list[Node]:
+    """The judged rows below some parents."""
+    rule = run.recipe.rule(run.spec, level)
+    requests = expand(run, "wave", parents, rule)
+    outcomes = by_key(answer(requests, **settings))
+    rows = attach(run, parents, requests, outcomes, rule)
+    verdicts = curate(rows, fanout=rule.fanout, spec=run.spec.curation, dialect=run.dialect)
+    return list(map(Node, rows, verdicts))
+
+
+def grow(run: Run, **settings: Any) -> list[Node]:
+    """All rows of all trees, each level as one wave."""
+    trees = range(run.recipe.num_trees(run.spec))
+    nodes = [Node(root_candidate(run, tree), KEEP) for tree in trees]
+    parents = root_parents(run, trees)
+    for level in range(1, run.recipe.num_levels(run.spec) + 1):
+        rows = grow_level(run, parents, level, **settings)
+        nodes += rows
+        parents = frontier_of(run, parents, [row for row, verdict in rows if verdict.kept])
+    return nodes
+
+
+def make_candidate(path: tuple[int, ...] = (0,), text: str = "Why?", **changes: Any) -> Candidate:
+    """A row of a tree, complete unless something else is said."""
+    values: dict[str, Any] = {
+        "tree_id": 0,
+        "node_id": f"node-{path}",
+        "parent_id": f"node-{path[:-1]}",
+        "path": path,
+        "role": "user" if len(path) % 2 else "assistant",
+        "token_ids": to_ids(list(text.encode())),
+        "text": text,
+        "finish_reason": "stop",
+    }
+    return Candidate(**(values | changes))
