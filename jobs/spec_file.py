@@ -1,6 +1,7 @@
 """Read a YAML file into a RunSpec, or say what is wrong with which key."""
 
 import difflib
+from collections import Counter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,14 +15,15 @@ from schemas.execution_spec import RunSpec
 class _UniqueKeys(yaml.SafeLoader):
     """YAML takes the last of two equal keys silently; we refuse them."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        doubled = [key for index, key in enumerate(keys) if key in keys[:index]]
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        doubled = next((key for key, times in Counter(keys).items() if times > 1), None)
         if doubled:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {doubled[0]!r} is there twice", node.start_mark
+            raise yaml.composer.ComposerError(
+                None, None, f"the key {doubled[1]!r} is there twice", node.start_mark
             )
-        return super().construct_mapping(node, deep)
+        return node
 
 
 def load_spec(location: str) -> RunSpec:
@@ -30,7 +32,8 @@ def load_spec(location: str) -> RunSpec:
         content = yaml.load(Path(location).read_text("utf-8"), Loader=_UniqueKeys)
     except OSError as error:
         raise SpecError(f"{location}: cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # PyYAML lets what its scalars raise through: an impossible date is a plain ValueError.
         raise SpecError(f"{location}: not a YAML file: {error}") from error
     if not isinstance(content, dict):
         raise SpecError(

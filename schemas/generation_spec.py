@@ -20,9 +20,9 @@ GREEDY_BELOW = 1e-5
 
 
 class Strict(BaseModel):
-    """Frozen, and unknown keys are refused."""
+    """Frozen, and unknown keys are refused. All numbers are finite, so that JSON can hold them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSpec(Strict):
