@@ -36,10 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except ArboristError as error:
-        print(textwrap.fill(f"arborist: {error}", width=100), file=sys.stderr)
+        print(_paragraph(str(error)), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         return 1
+
+
+def _paragraph(text: str) -> str:
+    """As wide as a terminal, with paths left whole so that they can be copied."""
+    wrapper = textwrap.TextWrapper(
+        100, initial_indent="arborist: ", break_long_words=False, break_on_hyphens=False
+    )
+    return wrapper.fill(text)
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

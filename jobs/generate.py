@@ -18,7 +18,7 @@ from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store, prove_create
 from pipeline.storage.runs import create_run, open_run
-from pipeline.storage.snapshots import latest
+from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from schemas.execution_spec import RunSpec
 from schemas.manifest import RunFile, Snapshot
@@ -66,6 +66,8 @@ def generate(spec: RunSpec, out: TextIO) -> tuple[Store, Snapshot, bool]:
     run_file = create_run(store, run_file)
     done = latest(store)
     if done is not None and done.complete:
+        # A driver that was killed after another one sealed leaves shards that nobody names.
+        sweep_orphans(store, done)
         return store, done, False
     _grow(spec, run_file, store, attempt, out)
     return store, seal(store, run_file), True

@@ -6,7 +6,9 @@ what it needs. Each defect is one sentence that names the file or node.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
+from pipeline.curate.curate import curate
 from pipeline.lineage import Lineage
 from pipeline.plan.agenda import planned_waves
 from pipeline.plan.plan import make_plan
@@ -22,14 +24,28 @@ from schemas.errors import CorruptData, NotFound
 from schemas.fingerprint import digest
 from schemas.manifest import Manifest, Snapshot
 from schemas.node_table import from_table
-from schemas.records import Candidate, Ids, Node
+from schemas.records import Candidate, Ids, Node, Verdict
 from schemas.wave_id import WaveId
 
 Decode = Callable[[Ids], str]
 
 
-def verify(run: Run, store: Store, *, decode: Decode | None = None) -> Iterator[str]:
-    """Defects, none for a sound run. `decode` additionally proves text == decode(token_ids)."""
+class _Proofs(NamedTuple):
+    """What is proven beyond the bytes, where it can be."""
+
+    decode: Decode | None
+    rejudge: bool
+
+
+def verify(
+    run: Run, store: Store, *, decode: Decode | None = None, rejudge: bool = True
+) -> Iterator[str]:
+    """Defects, none for a sound run.
+
+    `decode` additionally proves text == decode(token_ids); `rejudge` proves every verdict, which
+    takes the curation of the version that made the run.
+    """
+    proofs = _Proofs(decode, rejudge)
     plan = make_plan(run.spec, run.recipe)
     manifests, damaged = _read_ledger(store)
     yield from damaged
@@ -42,7 +58,7 @@ def verify(run: Run, store: Store, *, decode: Decode | None = None) -> Iterator[
             missing.append(wave.name)
             continue
         seen.add(wave.name)
-        yield from _wave_defects(run, store, lineage, wave, manifests[wave.name], decode)
+        yield from _wave_defects(run, store, lineage, wave, manifests[wave.name], proofs)
     for name in sorted(set(manifests) - seen):
         yield f"ledger/{name}.json: no wave of this plan has this name or its parent wave is gone."
     yield from _snapshot_defects(store, manifests, missing)
@@ -68,7 +84,7 @@ def _wave_defects(
     lineage: Lineage,
     wave: WaveId,
     manifest: Manifest,
-    decode: Decode | None,
+    proofs: _Proofs,
 ) -> Iterator[str]:
     where = f"ledger/{wave.name}.json"
     if manifest.run_id != run.run_id or manifest.wave != wave.name:
@@ -82,8 +98,12 @@ def _wave_defects(
         return
     yield from _place_defects(run, wave, parents, nodes)
     yield from _count_defects(run, where, wave, manifest, nodes)
-    yield from _node_defects(run, parents, nodes, decode)
-    frontier = frontier_of(run, parents, [c for c, v in nodes if v.kept and c.level])
+    yield from _node_defects(run, parents, nodes, proofs.decode)
+    if proofs.rejudge:
+        yield from _verdict_defects(run, wave, nodes)
+    known = {parent.node_id for parent in parents}
+    kept = [c for c, verdict in nodes if verdict.kept and c.parent_id in known]
+    frontier = frontier_of(run, parents, kept)
     if len(frontier) != manifest.frontier:
         yield f"{where}: frontier is {manifest.frontier}, its rows give {len(frontier)}."
     lineage.hold(wave, frontier)
@@ -163,6 +183,28 @@ def _node_defects(
         yield from _turn_defects(run, candidate, decode)
 
 
+def _verdict_defects(run: Run, wave: WaveId, nodes: Sequence[Node]) -> Iterator[str]:
+    """Verdicts follow from the rows of the wave alone, so they can be found again."""
+    sampled = [node for node in nodes if node.candidate.level]
+    verdicts = curate(
+        [node.candidate for node in sampled],
+        fanout=run.recipe.rule(run.spec, wave.level).fanout,
+        spec=run.spec.curation,
+        dialect=run.dialect,
+    )
+    for (candidate, stored), found in zip(sampled, verdicts, strict=True):
+        if (stored.drop_reason, stored.keeper_id) != (found.drop_reason, found.keeper_id):
+            yield (
+                f"node {candidate.node_id}: its verdict is {_in_words(stored)}; "
+                f"the rows of wave {wave.name} give {_in_words(found)}."
+            )
+
+
+def _in_words(verdict: Verdict) -> str:
+    keeper = f" of {verdict.keeper_id}" if verdict.keeper_id else ""
+    return f"{verdict.drop_reason or 'kept'}{keeper}"
+
+
 def _turn_defects(run: Run, candidate: Candidate, decode: Decode | None) -> Iterator[str]:
     name = f"node {candidate.node_id}"
     if candidate.role != run.recipe.rule(run.spec, candidate.level).role:
@@ -197,6 +239,10 @@ def _snapshot_defects(
             yield f"ledger/{wave}.json: named by snapshot {snapshot.number}, missing or damaged."
         elif digest(store.read(f"ledger/{wave}.json")) != expected:
             yield f"ledger/{wave}.json: is not what snapshot {snapshot.number} names."
+    there = [manifests[wave] for wave in named if wave in manifests]
+    shards = tuple(entry for manifest in there for entry in manifest.shards)
+    if len(there) == len(named) and snapshot.shards != shards:
+        yield f"snapshot {snapshot.number}: its shards are not those of the manifests it names."
     if snapshot.complete:
         yield from _complete_defects(store, snapshot, manifests, missing)
 

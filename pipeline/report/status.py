@@ -100,7 +100,8 @@ def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:
         planned_parents = row.candidates / row.asked_per_parent
         level.expected_candidates = parents * row.asked_per_parent
         share = parents / planned_parents if planned_parents else 0.0
-        level.expected_waves = max(level.waves, round(row.waves * share))
+        all_asked = level.asked >= round(level.expected_candidates)
+        level.expected_waves = max(level.waves, 0 if all_asked else round(row.waves * share))
         parents = _frontier_ahead(plan, level, parents)
 
 

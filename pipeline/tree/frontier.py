@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pipeline.tree.identity import node_id, unit_draw
 from pipeline.tree.prompt import remember
 from pipeline.tree.run import Run
+from schemas.errors import CorruptData
 from schemas.records import Candidate, Ids, Role
 
 
@@ -51,11 +52,20 @@ def frontier_of(run: Run, parents: Sequence[Parent], kept: Iterable[Candidate]) 
             node.node_id,
             node.path,
             node.role,
-            remember(by_id[node.parent_id].history, by_id[node.parent_id].role, node, run.dialect),
+            _remembered(run, by_id.get(node.parent_id), node),
         )
         for node in kept
         if node.parent_id is not None and _expands(run, node)
     ]
+
+
+def _remembered(run: Run, parent: Parent | None, node: Candidate) -> Ids:
+    if parent is None:
+        raise CorruptData(
+            f"node {node.node_id}: its parent {node.parent_id} is not among those its wave "
+            "expands; its row was changed. `arborist verify` lists all defects of the run."
+        )
+    return remember(parent.history, parent.role, node, run.dialect)
 
 
 def _expands(run: Run, node: Candidate) -> bool:

@@ -203,23 +203,10 @@ class Steps:
         self.watch(Ledger, "read", "commit: look")
 
 
-class Silent:
-    """Watches nothing and never stops."""
-
-    def committed(self, manifest, *, ours: bool) -> None:
-        pass
-
-    def tick(self, stats, *, open_waves: int) -> None:
-        pass
-
-    def stop(self):
-        from pipeline.watch import Stop
-
-        return Stop.NO
-
-
 def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     """Grow the run; how many waves, candidates and tokens it had."""
+    from bench_watch import Silent
+
     from jobs.wiring import make_pool, open_run_value, pace_of, resolve
     from pipeline.generate import Attempt
     from pipeline.storage.ledger import Ledger

@@ -97,7 +97,7 @@ def test_generate_failed_share_above_the_limit_stops_and_a_later_attempt_ends_it
     with pytest.raises(FailureShareExceeded, match=r"max_failed_share.* same command again"):
         run_scripted(store, spec)
     kept = Ledger(store).all()
-    assert 0 < len(kept)
+    assert len(kept) > 0
     assert latest(store) is None
     run_scripted(store, make_spec(trees=12), "second")
     assert defects_of(store) == []

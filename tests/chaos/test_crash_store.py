@@ -13,8 +13,8 @@ from tests.builders import assert_whole, make_spec, memory_store, rows_of, run_s
 from tests.faulty_store import MODES, FaultyStore, Killed, Mode
 from tests.s3_server import new_location, s3_server
 
-DEEP = make_spec(fanouts=(2, 2, 2, 1), bounds=(1, 10))
-"""Two cohorts, four levels, some levels with two waves."""
+DEEP = make_spec(fanouts=(2, 1, 2, 1), bounds=(1, 6))
+"""Two cohorts and four levels; one of them has two waves."""
 
 SMALL = make_spec(fanouts=(2, 1), trees=1, bounds=(1, 2))
 """A first wave, and waves of one parent below it."""
@@ -85,14 +85,13 @@ def test_generate_killed_anywhere_on_s3_resume_has_all_rows(s3: None):
     crash_everywhere(SMALL, "killed after", lambda: open_store(new_location()))
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_generate_every_attempt_crashes_the_run_still_ends(mode: Mode):
-    """Each attempt is let a few operations further than the one before."""
+@pytest.mark.parametrize("mode", ["killed before", "killed after"])
+def test_generate_every_attempt_is_killed_later_the_run_still_ends(mode: Mode):
     _, expected = count_operations(DEEP)
     store = memory_store()
     for attempt in range(1, 40):
         faulty = FaultyStore(store, 4 * attempt, mode)
         if runs_to_the_end(faulty, DEEP, f"attempt{attempt}"):
             break
-    assert attempt > 2
+    assert attempt > 4
     assert_whole(store, expected)

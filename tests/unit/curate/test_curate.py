@@ -78,7 +78,9 @@ def test_curate_keeps_the_first_of_equals_in_their_scope(rows):
 
 
 def test_duplicates_at_level_one_are_looked_for_in_the_whole_cohort():
-    rows = [make_candidate((0,), "same", tree_id=t, node_id=str(t), parent_id=f"r{t}") for t in "01"]
+    rows = [
+        make_candidate((0,), "same", tree_id=t, node_id=str(t), parent_id=f"r{t}") for t in "01"
+    ]
     assert reasons(rows) == [None, "duplicate"]
     assert reasons(rows, duplicates="keep") == [None, None]
 

@@ -55,7 +55,9 @@ def test_plan_counts_what_growing_everything_would_make(spec):
         below = list(child_waves(spec, RECIPE, wave, kept))
         block = -(-kept // len(below)) if below else 0
         if below:
-            block = max(1, spec.bounds.candidates_per_wave // RECIPE.rule(spec, wave.level + 1).asked)
+            block = max(
+                1, spec.bounds.candidates_per_wave // RECIPE.rule(spec, wave.level + 1).asked
+            )
         ready += [(child, min(block, kept - i * block)) for i, child in enumerate(below)]
     for row in plan.levels:
         rule = RECIPE.rule(spec, row.level)
@@ -87,7 +89,9 @@ def test_large_fanout_becomes_equal_trees(fanout, trees):
 def test_fanout_that_cannot_be_shared_is_refused_with_ones_that_can(fanout):
     with pytest.raises(SpecError, match=rf"levels\.0\.fanout: {fanout} .* expected") as caught:
         make_plan(make_spec((fanout,)), RECIPE)
-    proposed = [int(word.strip(".")) for word in str(caught.value).split() if word.strip(".").isdigit()]
+    proposed = [
+        int(word.strip(".")) for word in str(caught.value).split() if word.strip(".").isdigit()
+    ]
     for other in proposed[-2:]:
         assert make_plan(make_spec((other,)), RECIPE).levels[0].nodes == 2 * other
 
@@ -100,4 +104,6 @@ def test_turns_shorten_the_plan():
     assert [row.nodes for row in half.levels] == [4, 8, 8, 8]
     assert [row.nodes for row in none.levels] == [4, 8, 0, 0]
     assert (full.leaves_per_tree, half.leaves_per_tree, none.leaves_per_tree) == (8, 6, 4)
-    assert replace(full, levels=()) == replace(make_plan(make_spec((2, 2, 2, 1)), RECIPE), levels=())
+    assert replace(full, levels=()) == replace(
+        make_plan(make_spec((2, 2, 2, 1)), RECIPE), levels=()
+    )

@@ -69,7 +69,17 @@ def test_newer_format_asks_for_the_newer_version():
 
 @pytest.mark.parametrize(
     "payload",
-    [b"", b"null", b"[]", b"3", b"{}", b'{"digest": "x"}', b'{"digest": "x", "format": NaN}', b"\xff\xfe", b"[" * 100_000],
+    [
+        b"",
+        b"null",
+        b"[]",
+        b"3",
+        b"{}",
+        b'{"digest": "x"}',
+        b'{"digest": "x", "format": NaN}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+    ],
     ids=lambda payload: repr(payload[:20]),
 )
 def test_other_files_are_corrupt(payload):

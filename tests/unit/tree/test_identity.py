@@ -25,7 +25,7 @@ def test_node_id_and_seed_differ_for_different_places(places):
 def test_seed_differs_by_kind_and_leaves_room_for_every_child(place):
     turn, judge = seed_base(*place), seed_base(*place, kind="judge")
     assert turn != judge
-    assert 0 <= turn and turn + LARGEST_CHILD < 2**63
+    assert turn >= 0 and turn + LARGEST_CHILD < 2**63
 
 
 def test_identity_never_changes_between_versions():
