@@ -5,13 +5,14 @@ import json
 import logging
 import secrets
 import sys
+from collections.abc import Sequence
 from functools import partial
 from typing import TextIO
 
 from jobs.progress import Progress, StopSwitch
 from jobs.spec_file import load_spec
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt
+from pipeline.generate import Attempt, software
 from pipeline.recipes import RECIPES
 from pipeline.report.status import status_of
 from pipeline.seal import seal
@@ -21,7 +22,8 @@ from pipeline.storage.runs import create_run, open_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from schemas.execution_spec import RunSpec
-from schemas.manifest import RunFile, Snapshot
+from schemas.manifest import Manifest, RunFile, Snapshot
+from schemas.records import EngineReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +89,7 @@ def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: Tex
     with switch.listening():
         try:
             pool.start()
+            _note_other_software(before, pool.reports(), out)
             run = open_run_value(run_file)
             with progress.showing():
                 Attempt(
@@ -99,6 +102,20 @@ def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: Tex
                 ).generate(max_failed_share=spec.execution.max_failed_share)
         finally:
             pool.close()
+
+
+def _note_other_software(
+    before: Sequence[Manifest], reports: Sequence[EngineReport], out: TextIO
+) -> None:
+    """A run may go on under other versions or hardware; it says so, and the snapshot lists all."""
+    known = {entry for manifest in before for entry in manifest.software}
+    for new in sorted({software(report) for report in reports} - known, key=repr):
+        if known:
+            print(
+                f"note: earlier waves were made under other software; these engines are {new!r}. "
+                "Texts at equal seeds may differ; the snapshot will list both.",
+                file=out,
+            )
 
 
 def summary(store: Store, snapshot: Snapshot) -> dict[str, object]:

@@ -113,10 +113,10 @@ def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) ->
     asked = sum(engine.prompt_tokens for engine in engines)
     cached = sum(engine.cached_tokens for engine in engines)
     figures = (
-        f"{len(engines)} engines, {sum(e.running for e in engines)} running, "
-        f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves in flight; "
+        f"{len(engines)} engines: {sum(e.running for e in engines)} running, "
+        f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves open; "
         f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
-        f"prompt cache {cached / asked if asked else 0:.0%}"
+        f"{cached / asked if asked else 0:.0%} cached"
     )
     return Group(
         bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}")

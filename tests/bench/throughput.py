@@ -19,8 +19,10 @@ is busy with other work disturbs it less. There `--cpus 1` is wise too, because 
 that wait for each other at every step suffer most from company.
 
 prompt_ratio is the prompt tokens computed (asked for, less what the prefix cache served) over the
-tokens of the trie of all prompts, at the KV size that is shown. A cache of whole blocks computes
-the last, part-filled block of a prompt again for each of its children, so it does not reach 1.
+tokens of the trie of all prompts, at the KV size that is shown. Two effects pull at it: a cache of
+whole blocks computes the last, part-filled block of a prompt again for each child, and a parent's
+own turn is in the trie but was computed when it was sampled. So it may fall below 1; what it is
+good for is the comparison of the two sides.
 """
 
 import argparse
