@@ -40,7 +40,7 @@ def test_view_of_a_large_run_fits_eighty_columns_and_says_all():
     said = " ".join(" ".join(lines).split())
     assert all(f"{i} {role}" in said for i, role in enumerate(("user", "assistant") * 2, start=1))
     assert "900,000 kept / 1,000,000 of" in said
-    assert "512 engines" in said and "prompt cache 90%" in said
+    assert "512 engines" in said and "90% cached" in said
     assert "123,456 duplicate" in said and "about" in said
 
 
