@@ -1,6 +1,8 @@
 """An S3 server on the loopback, and a wire to it that can lose answers."""
 
 import http.client
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -13,15 +15,35 @@ import pytest
 BUCKET = "runs"
 
 
+_SERVE = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print("http://%s:%s" % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
 @contextmanager
 def s3_server() -> Iterator[str]:
-    """The endpoint of a fresh server with one bucket; the environment points to it."""
-    moto_server = pytest.importorskip("moto.server")
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    with pytest.MonkeyPatch.context() as patch:
+    """The endpoint of a fresh server with one bucket; the environment points to it.
+
+    A process of its own: torch looks at every loaded module, and the server's do not bear it.
+    """
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", _SERVE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        assert server.stdin is not None and server.stdout is not None
+        endpoint = server.stdout.readline().strip()
         patch.setenv("AWS_ENDPOINT_URL", endpoint)
         patch.setenv("AWS_ACCESS_KEY_ID", "anyone")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "anything")
@@ -30,7 +52,7 @@ def s3_server() -> Iterator[str]:
             _request(endpoint, "PUT", f"/{BUCKET}")
             yield endpoint
         finally:
-            server.stop()
+            server.stdin.close()
 
 
 def new_location() -> str:
