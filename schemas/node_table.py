@@ -10,6 +10,9 @@ from schemas.records import Candidate, Ids, Node, Verdict
 
 TABLE_VERSION = 1
 
+_SCORES = pa.list_(pa.struct([("name", pa.string()), ("value", pa.float32())]))
+"""Named numbers. Not an Arrow map, which HF datasets cannot read."""
+
 _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("run_id", pa.string(), False),
     ("tree_id", pa.int32(), False),
@@ -35,7 +38,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("keeper_id", pa.string(), True),
     ("similarity", pa.float32(), True),
     ("mmr_rank", pa.int32(), True),
-    ("scores", pa.map_(pa.string(), pa.float32()), True),
+    ("scores", _SCORES, True),
 ]
 
 _OF_VERDICT = ("drop_reason", "keeper_id", "similarity", "mmr_rank")
@@ -82,8 +85,12 @@ def _id_lists(arrays: list[Ids]) -> pa.ListArray:
 
 def _verdict_columns(verdicts: list[Verdict]) -> dict[str, pa.Array]:
     columns = {name: _column(name, [getattr(v, name) for v in verdicts]) for name in _OF_VERDICT}
-    columns["scores"] = _column("scores", [list(v.scores.items()) or None for v in verdicts])
+    columns["scores"] = _column("scores", [_scores(v) for v in verdicts])
     return columns
+
+
+def _scores(verdict: Verdict) -> list[dict[str, Any]] | None:
+    return [{"name": name, "value": value} for name, value in verdict.scores.items()] or None
 
 
 def from_table(table: pa.Table) -> list[Node]:
@@ -118,6 +125,6 @@ def _node(row: dict[str, Any]) -> Node:
         keeper_id=row["keeper_id"],
         similarity=row["similarity"],
         mmr_rank=row["mmr_rank"],
-        scores=dict(row["scores"] or []),
+        scores={score["name"]: score["value"] for score in row["scores"] or []},
     )
     return Node(candidate, verdict)

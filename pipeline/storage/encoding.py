@@ -31,7 +31,7 @@ _DICTIONARY = [
     "prompt_hash",
     "drop_reason",
     "keeper_id",
-    "scores.key_value.key",
+    "scores.list.element.name",
 ]
 """Few values, or the same one for many rows in a run."""
 

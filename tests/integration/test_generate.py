@@ -136,6 +136,7 @@ def test_generate_mixed_turns_export_has_dialogues_of_both_lengths(tmp_path: Pat
 
 
 def test_export_nodes_is_read_by_others_as_it_was_written(tmp_path: Path):
+    import datasets
     import duckdb
     import polars
 
@@ -151,6 +152,11 @@ def test_export_nodes_is_read_by_others_as_it_was_written(tmp_path: Path):
     raw = str(Path(store.location.removeprefix("file://")) / "nodes" / "*.parquet")
     assert duckdb.sql(f"select count(*) from '{raw}'").fetchall() == [(len(kept),)]
     assert polars.read_parquet(raw).height == len(kept)
+    for found in (files, raw):
+        rows = datasets.load_dataset(
+            "parquet", data_files=found, split="train", cache_dir=str(tmp_path / "cache")
+        )
+        assert sorted(rows["node_id"]) == sorted(row["node_id"] for row in kept)
 
 
 def test_status_midway_and_at_the_end_is_sane():
