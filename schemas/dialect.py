@@ -42,6 +42,8 @@ class Dialect(BaseModel):
     """Ends the reasoning part of an assistant turn; () where the template keeps history as is."""
     reasoning_open: str = ""
     """The tag that the model may open a reasoning part with, if it writes the tag itself."""
+    reasoning_end: str = ""
+    """The text of `reasoning_close`."""
     blank_ids: tuple[int, ...] = ()
     """Ids of white space only, skipped after `reasoning_close` as the template does."""
     system: str = "system"

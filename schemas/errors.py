@@ -62,6 +62,10 @@ class PoolError(ArboristError):
     """No engine is left to do the work, or the pool broke its contract."""
 
 
+class FilterError(ArboristError):
+    """A filter raised on a turn: a defect of the filter, never a silent keep."""
+
+
 class FailureShareExceeded(ArboristError):
     """More requests failed than the spec allows; the run stops, resumable."""
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.generation_spec import GenerationSpec, Strict
+from schemas.curation_spec import Strict
+from schemas.generation_spec import GenerationSpec
 
 
 class EngineGroupSpec(Strict):
@@ -48,6 +49,15 @@ class ExecutionSpec(Strict):
     ray_address: str | None = None
     """None starts Ray on this machine; `auto` joins the cluster this machine belongs to."""
     engines: dict[str, EngineGroupSpec] = {"main": EngineGroupSpec()}
+    embedder: str = "packaged"
+    """What makes the vectors that siblings are chosen by: `packaged`, made once by `arborist
+    prepare-model`; `hashing`, which needs nothing; or the directory of a static or
+    sentence-transformers model. Its content joins the run's identity."""
+    benchmarks: tuple[str, ...] = ()
+    """Files whose texts the `decontaminate` filter looks for: .jsonl, .json, .parquet, .txt. Their
+    content joins the run's identity."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that measure turns beside the engines; 0: this process; None: one an engine."""
     waves_in_flight: Annotated[int, Field(ge=1)] | None = None
     """At most; None: as many as keep every engine's lease full, twice over."""
     attempts: Annotated[int, Field(ge=1)] = 3
@@ -77,4 +87,10 @@ class RunSpec(Strict):
                     f"generation.levels.{index}.engine: found {level.engine}, "
                     f"expected one of execution.engines: {', '.join(known)}"
                 )
+        judge = self.generation.curation.judge
+        if judge is not None and judge.engine not in known:
+            raise ValueError(
+                f"generation.curation.filters: the judge's engine is {judge.engine}, "
+                f"expected one of execution.engines: {', '.join(known)}"
+            )
         return self

@@ -4,7 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from schemas.generation_spec import GenerationSpec, Strict
+from schemas.curation_spec import Strict
+from schemas.generation_spec import GenerationSpec
 
 FINGERPRINT_VERSION = 1
 
@@ -18,7 +19,9 @@ class Identity(Strict):
     dialect: str
     """Of all markers and stops, which depend on more files than the template."""
     recipe_version: int
-    curation_version: int
+    curation: dict[str, str]
+    """Versions of what decides verdicts: the selection, each filter used, the embedder, the
+    benchmarks."""
 
 
 def digest(payload: bytes) -> str:

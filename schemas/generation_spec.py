@@ -6,8 +6,9 @@ Where models and results lie, and how the work is run, is `ExecutionSpec`, which
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from schemas.curation_spec import CurationSpec, Strict
 from schemas.records import Sampling
 
 MAX_FANOUT = 1024
@@ -17,12 +18,6 @@ DEFAULT_OVERSAMPLE = (2.0, 1.5, 1.0)
 """By level; the last one holds for all deeper levels."""
 
 GREEDY_BELOW = 1e-5
-
-
-class Strict(BaseModel):
-    """Frozen, and unknown keys are refused. All numbers are finite, so that JSON can hold them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelSpec(Strict):
@@ -82,19 +77,6 @@ class LevelSpec(Strict):
             stop_strings=self.stop,
             logprobs=logprobs,
         )
-
-
-class CurationSpec(Strict):
-    """What is dropped while the tree grows."""
-
-    filters: tuple[Literal["empty", "truncated", "role_leak"], ...] = (
-        "empty",
-        "truncated",
-        "role_leak",
-    )
-    """Applied in this order; the first that hits names the reason."""
-    duplicates: Literal["exact", "keep"] = "exact"
-    """Same text among siblings and among a cohort's openings; the first in row order is kept."""
 
 
 class BoundsSpec(Strict):

@@ -9,11 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError
 
+from schemas.curation_spec import Strict
 from schemas.dialect import Dialect
 from schemas.errors import CorruptData, NewerSchema
 from schemas.fingerprint import Identity, canonical, digest
-from schemas.generation_spec import GenerationSpec, Strict
+from schemas.generation_spec import GenerationSpec
 from schemas.node_table import TABLE_VERSION
+from schemas.refine_spec import RefineSpec
 
 FORMAT_VERSION = 1
 
@@ -66,6 +68,13 @@ class RunFile(Sealed):
     dialect: Dialect
     openings: dict[str, tuple[int, ...]]
     """Opening ids of each root's text."""
+    questions: dict[str, tuple[int, ...]] = {}
+    """Ids of each question about a turn, by its text."""
+
+
+Table = Literal["nodes", "dropped", "asides", "features", "drops"]
+"""Kept rows, dropped rows, what was said about rows (judgements), and numbers about them; and what
+a snapshot leaves out of the kept rows."""
 
 
 class ShardEntry(Strict):
@@ -75,8 +84,8 @@ class ShardEntry(Strict):
     rows: int
     bytes: int
     sha256: str
-    dropped: bool
-    """Whether it holds the dropped rows of its wave."""
+    table: Table
+    """What its rows are, and the folder it lies in."""
 
 
 class Counts(Strict):
@@ -88,6 +97,10 @@ class Counts(Strict):
     """By reason; failed requests are among them, as `failed:<kind>`."""
     prompt_tokens: int = 0
     output_tokens: int = 0
+    asides: dict[str, int] = {}
+    """Requests about candidates, by kind; not among those asked."""
+    aside_tokens: int = 0
+    """Sampled for them."""
 
     @property
     def num_dropped(self) -> int:
@@ -136,6 +149,24 @@ class ManifestEntry(Strict):
     """SHA-256 of the manifest's bytes."""
 
 
+class EarlierRun(Strict):
+    """A run whose kept rows came first."""
+
+    run_id: str
+    snapshot: int
+
+
+class Refinement(Strict):
+    """What a drop list was made by."""
+
+    round: Annotated[int, Field(ge=1)]
+    """How many refinements led here, this one counted; those before left their drops."""
+    spec: RefineSpec
+    against: tuple[EarlierRun, ...] = ()
+    dropped: dict[str, int] = {}
+    """Rows of the whole drop list by reason."""
+
+
 class Snapshot(Sealed):
     """`snapshots/<number>.json`: what may be read together. Immutable."""
 
@@ -149,3 +180,8 @@ class Snapshot(Sealed):
     counts: Counts
     software: tuple[Software, ...]
     """Every combination that made its rows; more than one after a resume elsewhere."""
+    drops: ShardEntry | None = None
+    """The kept rows that it leaves out after all."""
+    refined_from: int | None = None
+    """The number of the snapshot whose rows were compared."""
+    refinement: Refinement | None = None

@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from schemas.measures import Measures, no_measures
 from schemas.records import Candidate, Ids, Node, Verdict
 
 TABLE_VERSION = 1
 
-_SCORES = pa.list_(pa.struct([("name", pa.string()), ("value", pa.float32())]))
+_PAIR = pa.struct([("name", pa.string()), ("value", pa.float32())])
+_SCORES = pa.list_(_PAIR)
 """Named numbers. Not an Arrow map, which HF datasets cannot read."""
 
 _FIELDS: list[tuple[str, pa.DataType, bool]] = [
@@ -55,11 +59,12 @@ NODE_SCHEMA = pa.schema(
 )
 
 
-def to_table(run_id: str, nodes: Sequence[Node]) -> pa.Table:
-    """Rows in the order given."""
+def to_table(run_id: str, nodes: Sequence[Node], measures: Measures | None = None) -> pa.Table:
+    """Rows in the order given; `measures` are theirs, row by row."""
     candidates = [node.candidate for node in nodes]
     verdicts = [node.verdict for node in nodes]
     columns = _candidate_columns(candidates) | _verdict_columns(verdicts)
+    columns["scores"] = _score_lists(measures or no_measures(len(nodes)))
     columns["run_id"] = pa.array([run_id] * len(nodes), pa.string())
     return pa.table([columns[name] for name in NODE_SCHEMA.names], schema=NODE_SCHEMA)
 
@@ -84,17 +89,44 @@ def _id_lists(arrays: list[Ids]) -> pa.ListArray:
 
 
 def _verdict_columns(verdicts: list[Verdict]) -> dict[str, pa.Array]:
-    columns = {name: _column(name, [getattr(v, name) for v in verdicts]) for name in _OF_VERDICT}
-    columns["scores"] = _column("scores", [_scores(v) for v in verdicts])
-    return columns
+    return {name: _column(name, [getattr(v, name) for v in verdicts]) for name in _OF_VERDICT}
 
 
-def _scores(verdict: Verdict) -> list[dict[str, Any]] | None:
-    return [{"name": name, "value": value} for name, value in verdict.scores.items()] or None
+def _score_lists(measures: Measures) -> pa.ListArray:
+    """The scores that say something, null where none does."""
+    known = ~np.isnan(measures.scores)
+    rows, columns = np.nonzero(known)
+    counts = known.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    names = pa.array(measures.names, pa.string()).take(pa.array(columns))
+    pairs = pa.StructArray.from_arrays(
+        [names, pa.array(measures.scores[rows, columns], pa.float32())], fields=list(_PAIR)
+    )
+    return pa.ListArray.from_arrays(
+        pa.array(offsets), pairs, type=_SCORES, mask=pa.array(counts == 0)
+    )
+
+
+def scores_from_table(table: pa.Table) -> Measures:
+    """The scores of a table's rows, NaN where a row has none of a name."""
+    column = table.column("scores").combine_chunks()
+    pairs = column.flatten()
+    names, values = pairs.field("name"), pairs.field("value")
+    rows = np.repeat(np.arange(table.num_rows), _lengths(column))
+    encoded = names.dictionary_encode()
+    known = tuple(encoded.dictionary.to_pylist())
+    measures = no_measures(table.num_rows, names=known)
+    measures.scores[rows, encoded.indices.to_numpy()] = values.to_numpy()
+    return measures
+
+
+def _lengths(lists: pa.ListArray) -> npt.NDArray[np.int64]:
+    counts: npt.NDArray[np.int64] = pc.list_value_length(lists).fill_null(0).to_numpy()
+    return counts
 
 
 def from_table(table: pa.Table) -> list[Node]:
-    """The inverse of `to_table`; columns that an older shard lacks are null."""
+    """The inverse of `to_table`, scores left out; columns that an older shard lacks are null."""
     return [_node(row) for row in table.to_pylist()]
 
 
@@ -125,6 +157,5 @@ def _node(row: dict[str, Any]) -> Node:
         keeper_id=row["keeper_id"],
         similarity=row["similarity"],
         mmr_rank=row["mmr_rank"],
-        scores={score["name"]: score["value"] for score in row["scores"] or []},
     )
     return Node(candidate, verdict)

@@ -4,7 +4,7 @@ Token ids travel as int32 arrays, so that they cross processes as buffers and ar
 copying. Dataclasses that hold arrays compare by identity; compare them through their tables.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -159,10 +159,11 @@ class Verdict:
 
     drop_reason: str | None = None
     keeper_id: str | None = None
-    """For a duplicate: the node kept instead."""
+    """The kept node that it repeats, or that it is closest to."""
     similarity: float | None = None
+    """To its keeper: Jaccard of shingles, or cosine of vectors, as the reason says."""
     mmr_rank: int | None = None
-    scores: dict[str, float] = field(default_factory=dict)
+    """Among its siblings: in which place it was chosen, from 0."""
 
     @property
     def kept(self) -> bool:

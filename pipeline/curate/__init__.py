@@ -7,5 +7,5 @@ schemas and `tree`.
 To add a filter: one file in `filters/`, one line in its table.
 """
 
-CURATION_VERSION = 1
-"""Rises whenever a verdict would change; part of a run's identity."""
+SELECTION_VERSION = 1
+"""Rises whenever equal measures would get other verdicts; part of a run's identity."""

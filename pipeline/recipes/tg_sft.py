@@ -47,6 +47,7 @@ class TgSft:
             fanout=asked_for.fanout // split,
             sampling=asked_for.sampling(logprobs=spec.logprobs),
             group=asked_for.engine,
+            judge=spec.curation.judge_of(asked_for.role),
         )
 
     def continuing(self, spec: GenerationSpec, level: int) -> float:

@@ -1,13 +1,46 @@
-"""Filters: rules over one candidate. Each gives a reason to drop it, or None."""
+"""Filters: rules over one turn and what stands above it. Each names the published rule behind it.
 
-from collections.abc import Callable
+To add a filter: its settings in `schemas/curation_spec.py`, one file here, one line in the table.
+The reason of a drop is the filter's name.
+"""
 
-from pipeline.curate.filters.empty import empty
-from pipeline.curate.filters.role_leak import role_leak
-from pipeline.curate.filters.truncated import truncated
-from schemas.dialect import Dialect
-from schemas.records import Candidate
+from pipeline.curate.filters.alphabet import ALPHABET
+from pipeline.curate.filters.boilerplate import BOILERPLATE
+from pipeline.curate.filters.char_repetition import CHAR_REPETITION
+from pipeline.curate.filters.decontaminate import DECONTAMINATE
+from pipeline.curate.filters.echo import ECHO
+from pipeline.curate.filters.empty import EMPTY
+from pipeline.curate.filters.filter import Filter
+from pipeline.curate.filters.judge import JUDGE
+from pipeline.curate.filters.language import LANGUAGE
+from pipeline.curate.filters.length import LENGTH
+from pipeline.curate.filters.likelihood import LIKELIHOOD
+from pipeline.curate.filters.path_repetition import PATH_REPETITION
+from pipeline.curate.filters.pii import PII
+from pipeline.curate.filters.profanity import PROFANITY
+from pipeline.curate.filters.refusal import REFUSAL
+from pipeline.curate.filters.repetition import REPETITION
+from pipeline.curate.filters.role_leak import ROLE_LEAK
+from pipeline.curate.filters.symbols import SYMBOLS
+from pipeline.curate.filters.truncated import TRUNCATED
 
-Filter = Callable[[Candidate, Dialect], str | None]
-
-FILTERS: dict[str, Filter] = {"empty": empty, "truncated": truncated, "role_leak": role_leak}
+FILTERS: dict[str, Filter] = {
+    "empty": EMPTY,
+    "truncated": TRUNCATED,
+    "role_leak": ROLE_LEAK,
+    "length": LENGTH,
+    "repetition": REPETITION,
+    "char_repetition": CHAR_REPETITION,
+    "language": LANGUAGE,
+    "symbols": SYMBOLS,
+    "alphabet": ALPHABET,
+    "refusal": REFUSAL,
+    "boilerplate": BOILERPLATE,
+    "path_repetition": PATH_REPETITION,
+    "echo": ECHO,
+    "likelihood": LIKELIHOOD,
+    "profanity": PROFANITY,
+    "pii": PII,
+    "decontaminate": DECONTAMINATE,
+    "judge": JUDGE,
+}

@@ -1,10 +1,22 @@
-"""A turn without any visible text, its reasoning left aside."""
+"""A turn without any visible text, its reasoning left aside.
 
-from schemas.dialect import Dialect
-from schemas.records import Candidate
+Our own rule: there is nothing to train on, and nothing to answer. Score `empty`: 1 or 0.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.curate.filters.filter import Filter, Mask, always, score
+from pipeline.curate.reading import Reading
+from schemas.curation_spec import EmptySpec
+from schemas.measures import Measures
 
 
-def empty(candidate: Candidate, dialect: Dialect) -> str | None:
-    """Drop turns that are empty, or nothing but white space or reasoning."""
-    only_reasoning = candidate.reasoning_tokens >= len(candidate.token_ids)
-    return "empty" if only_reasoning or not candidate.text.strip() else None
+def _measure(reading: Reading, entries: Sequence[EmptySpec]) -> tuple[float]:
+    return (float(not reading.num_tokens or not reading.num_chars),)
+
+
+def _drops(measures: Measures, spec: EmptySpec) -> Mask:
+    return score(measures, "empty") > 0
+
+
+EMPTY = Filter(version=1, columns=always("empty"), measure=_measure, drops=_drops)

@@ -1,17 +1,39 @@
-"""A turn in which the model went on to play the other role, or wrote control tokens."""
+"""A turn in which the model went on to play the other role, or wrote control tokens.
+
+Our own rule: a marker of the template after the reasoning, as a control token or spelled out.
+Score `role_leak`: 1 or 0.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from schemas.dialect import Dialect
-from schemas.records import Candidate
+from pipeline.curate.filters.filter import Filter, Mask, always, score
+from pipeline.curate.reading import Reading
+from schemas.curation_spec import RoleLeakSpec
+from schemas.measures import Measures
 
 
-def role_leak(candidate: Candidate, dialect: Dialect) -> str | None:
-    """Drop turns that hold a marker of the template, as a control token or spelled out."""
-    answer = candidate.token_ids[candidate.reasoning_tokens :]
-    if dialect.leak_ids and np.isin(answer, dialect.leak_ids).any():
-        return "role_leak"
-    if candidate.reasoning_tokens:
-        # Reasoning may quote markers, and its text is not told apart from the answer's here.
-        return None
-    return "role_leak" if any(s in candidate.text for s in dialect.leak_strings) else None
+def _measure(reading: Reading, entries: Sequence[RoleLeakSpec]) -> tuple[float]:
+    return (float(_as_token(reading) or _spelled_out(reading)),)
+
+
+def _as_token(reading: Reading) -> bool:
+    answer = reading.turn.token_ids[reading.turn.reasoning_tokens :]
+    # A handful of ids against a short array: comparing each is faster than sorting them.
+    return any(bool(np.any(answer == leak)) for leak in reading.dialect.leak_ids)
+
+
+def _spelled_out(reading: Reading) -> bool:
+    turn, dialect = reading.turn, reading.dialect
+    if turn.reasoning_tokens and not dialect.reasoning_end:
+        # Reasoning may quote markers, and is not told apart from the answer in this text.
+        return False
+    return any(marker in turn.text for marker in dialect.leak_strings)
+
+
+def _drops(measures: Measures, spec: RoleLeakSpec) -> Mask:
+    return score(measures, "role_leak") > 0
+
+
+ROLE_LEAK = Filter(version=1, columns=always("role_leak"), measure=_measure, drops=_drops)

@@ -1,155 +1,117 @@
-"""Verdicts: filters, duplicates, surplus, and what they may depend on."""
+"""Verdicts of whole waves: failures, filters in order, then the selection."""
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curate.curate import curate
-from pipeline.curate.filters import FILTERS
-from schemas.generation_spec import CurationSpec
-from schemas.records import to_ids
-from tests.unit.samples import DIALECT, make_candidate
+from pipeline.curate.curate import curate, fall_to_filters
+from schemas.curation_spec import CurationSpec
+from schemas.measures import Measures, no_measures
+from tests.unit.curate.waves import by_hand, specs, waves
+from tests.unit.samples import make_candidate
 
-TEXTS = ["", "a", " a ", "b", "c", "<user>"]
-LEAKY = DIALECT.model_copy(update={"leak_strings": ("<user>",)})
+NAN = float("nan")
 
 
-def reasons(candidates, *, fanout=99, **spec):
-    verdicts = curate(candidates, fanout=fanout, spec=CurationSpec(**spec), dialect=LEAKY)
+def judge(rows, fanout=99, texts=None, scores=None, **spec):
+    """Reasons, with scores by name."""
+    scores = scores or {}
+    columns = np.array(list(scores.values()), dtype=np.float32).reshape(len(scores), len(rows))
+    bare = no_measures(len(rows))
+    measures = Measures(tuple(scores), columns.T, bare.signatures, bare.vectors)
+    asked = CurationSpec.model_validate(spec)
+    verdicts = curate(rows, measures, fanout=fanout, spec=asked, texts=texts)
     return [verdict.drop_reason for verdict in verdicts]
 
 
-@st.composite
-def waves(draw):
-    """A wave in row order: some families of any texts, some failures."""
-    level, rows = draw(st.integers(1, 3)), []
-    for family in range(draw(st.integers(1, 3))):
-        above = (family,) * (level - 1)
-        for child in range(draw(st.integers(0, 5))):
-            failure = draw(st.sampled_from([None, None, None, "engine"]))
-            text = draw(st.sampled_from(TEXTS)) if failure is None else ""
-            finish = draw(st.sampled_from(["stop", "stop", "length"]))
-            rows.append(
-                make_candidate(
-                    (*above, child),
-                    text,
-                    tree_id=family,
-                    node_id=f"{family}/{above}/{child}",
-                    parent_id=f"{family}/{above}",
-                    failure=failure,
-                    finish_reason=finish,
-                )
-            )
-    return rows
+def family(*texts, role="user", **changes):
+    return [make_candidate((0, i), text, role=role, **changes) for i, text in enumerate(texts)]
 
 
-@given(waves(), st.integers(1, 4), st.sampled_from(["exact", "keep"]))
-def test_curate_twice_changes_nothing(rows, fanout, duplicates):
-    found = reasons(rows, fanout=fanout, duplicates=duplicates)
-    kept = [row for row, reason in zip(rows, found, strict=True) if reason is None]
-    assert reasons(kept, fanout=fanout, duplicates=duplicates) == [None] * len(kept)
-
-
-@given(waves(), st.integers(1, 4))
-def test_curate_keeps_no_more_than_the_fanout_and_wastes_no_place(rows, fanout):
-    found = reasons(rows, fanout=fanout)
-    for parent in {row.parent_id for row in rows}:
-        own = [r for row, r in zip(rows, found, strict=True) if row.parent_id == parent]
-        assert own.count(None) <= fanout
-        assert "surplus" not in own or own.count(None) == fanout
-        assert "surplus" not in own[: own.index(None) + 1 if None in own else None]
-
-
-@given(waves())
-def test_curate_keeps_the_first_of_equals_in_their_scope(rows):
-    verdicts = curate(rows, fanout=99, spec=CurationSpec(), dialect=LEAKY)
-    by_id = {row.node_id: (row, verdict) for row, verdict in zip(rows, verdicts, strict=True)}
-    seen = set()
-    for row, verdict in by_id.values():
-        name = (row.parent_id if row.level > 1 else None, row.text.strip())
-        if verdict.drop_reason == "duplicate":
-            keeper, kept = by_id[verdict.keeper_id]
-            assert kept.kept and keeper.text.strip() == row.text.strip()
-            assert (keeper.tree_id, keeper.path) < (row.tree_id, row.path)
-            assert name in seen
-        elif verdict.kept:
-            assert name not in seen
-            seen.add(name)
-
-
-def test_duplicates_at_level_one_are_looked_for_in_the_whole_cohort():
-    rows = [
-        make_candidate((0,), "same", tree_id=t, node_id=str(t), parent_id=f"r{t}") for t in "01"
+@settings(deadline=None)
+@given(waves(), st.integers(1, 4), specs())
+def test_filters_come_first_and_the_selection_sees_only_what_passed(wave, fanout, spec):
+    """A wave with what a filter drops taken out is judged as if it had never been there."""
+    filters = ({"filter": "length", "min_chars": 3, "roles": ["user"]},)
+    spec = CurationSpec.model_validate(spec.model_dump() | {"filters": filters})
+    sizes = [len(c.text) if c.failure is None else NAN for c in wave.candidates]
+    measures = wave.measures.with_score("chars", np.array(sizes, dtype=np.float32))
+    verdicts = curate(wave.candidates, measures, fanout=fanout, spec=spec)
+    too_short = [
+        c.failure is None and c.role == "user" and len(c.text) < 3 for c in wave.candidates
     ]
-    assert reasons(rows) == [None, "duplicate"]
-    assert reasons(rows, duplicates="keep") == [None, None]
+    assert [verdict.drop_reason == "length" for verdict in verdicts] == too_short
+    left = [row for row, short in enumerate(too_short) if not short]
+    assert [verdicts[row] for row in left] == by_hand(wave.take(left), fanout, spec)
 
 
-def test_duplicates_below_level_one_are_looked_for_among_siblings_only():
-    rows = [make_candidate((p, c), "same") for p in (0, 1) for c in (0, 1)]
-    assert reasons(rows) == [None, "duplicate", None, "duplicate"]
+@settings(deadline=None)
+@given(waves(), st.integers(1, 4), specs())
+def test_failures_are_told_apart_and_are_nobodys_keeper(wave, fanout, spec):
+    verdicts = curate(wave.candidates, wave.measures, fanout=fanout, spec=spec)
+    for candidate, verdict in zip(wave.candidates, verdicts, strict=True):
+        failed = (verdict.drop_reason or "").startswith("failed:")
+        assert failed == (candidate.failure is not None)
+        assert not failed or verdict.keeper_id is None
 
 
-def test_a_dropped_row_is_nobodys_keeper():
-    rows = [
-        make_candidate((0,), "same", finish_reason="length"),
-        make_candidate((1,), "same", failure="engine"),
-        make_candidate((2,), "same"),
-        make_candidate((3,), " same\n"),
+@given(specs())
+def test_empty_wave_has_no_verdicts(spec):
+    assert curate([], no_measures(0), fanout=3, spec=spec) == []
+    assert fall_to_filters([], no_measures(0), CurationSpec().filters) == []
+
+
+def test_wave_of_failures_keeps_nothing():
+    rows = family("", "", failure="engine")
+    assert judge(rows) == ["failed:engine", "failed:engine"]
+
+
+def test_the_first_filter_of_the_list_that_hits_names_the_reason():
+    rows, scores = family("a", "b"), {"empty": [0, 1], "truncated": [1, 1], "chars": [1, 1]}
+    assert judge(rows, scores=scores, filters=["empty", "truncated"]) == ["truncated", "empty"]
+    assert judge(rows, scores=scores, filters=["truncated", "empty"]) == ["truncated"] * 2
+    assert judge(rows, scores=scores, filters=[]) == [None, None]
+
+
+@pytest.mark.parametrize(("role", "reason"), [("user", None), ("assistant", "length")])
+def test_a_filter_looks_at_its_roles_only(role, reason):
+    filters = [{"filter": "length", "max_chars": 2, "roles": ["assistant"]}]
+    rows = family("abc", role=role)
+    assert judge(rows, scores={"chars": [3], "tokens": [3]}, filters=filters) == [reason]
+
+
+def test_a_filter_may_stand_twice_with_other_thresholds():
+    filters = [
+        {"filter": "length", "max_chars": 2, "roles": ["assistant"]},
+        {"filter": "length", "min_chars": 5, "roles": ["user"]},
     ]
-    assert reasons(rows) == ["truncated", "failed:engine", None, "duplicate"]
+    scores = {"chars": [3, 6], "tokens": [3, 6]}
+    assert judge(family("abc", "abcdef"), scores=scores, filters=filters) == ["length", None]
+    rows = family("abc", "abcdef", role="assistant")
+    assert judge(rows, scores=scores, filters=filters) == ["length", "length"]
 
 
-def test_the_first_filter_that_hits_names_the_reason():
-    row = make_candidate((0,), " ", finish_reason="length")
-    assert reasons([row]) == ["empty"]
-    assert reasons([row], filters=["truncated", "empty"]) == ["truncated"]
-    assert reasons([row], filters=[]) == [None]
+def test_what_a_filter_drops_takes_no_place_and_is_nobodys_keeper():
+    rows = family("same", "same", " same", "other", "more")
+    scores = {"truncated": [1, 0, 0, 0, 0]}
+    found = judge(rows, fanout=2, scores=scores, filters=["truncated"], diversity=None)
+    assert found == ["truncated", None, "duplicate", None, "surplus"]
 
 
-THINKING = LEAKY.model_copy(update={"reasoning_close": (61,)})
+def test_texts_are_what_was_measured_where_that_is_not_all():
+    rows = family("<think>one</think>Yes.", "<think>two</think>Yes.", role="assistant")
+    assert judge(rows, filters=[]) == [None, None]
+    assert judge(rows, filters=[], texts=["Yes.", "Yes."]) == [None, "duplicate"]
 
 
-@pytest.mark.parametrize(
-    ("name", "changes", "dropped"),
-    [
-        ("empty", {"text": "Hm"}, False),
-        ("empty", {"text": ""}, True),
-        ("empty", {"text": " \n\t\u2003"}, True),
-        ("empty", {"text": "ab", "reasoning_tokens": 2}, True),
-        ("empty", {"text": "ab", "reasoning_tokens": 1}, False),
-        ("truncated", {}, False),
-        ("truncated", {"finish_reason": "length"}, True),
-        ("truncated", {"finish_reason": ""}, True),
-        ("role_leak", {"text": "The users and <use r>."}, False),
-        ("role_leak", {"text": "Fine. <user> And then?"}, True),
-        ("role_leak", {"token_ids": to_ids([65, 256, 66])}, True),
-        ("role_leak", {"token_ids": to_ids([65, 256, 66]), "reasoning_tokens": 2}, False),
-        ("role_leak", {"token_ids": to_ids([65, 258, 66])}, False),
-    ],
-)
-def test_filter_drops_what_it_is_for_and_nothing_else(name, changes, dropped):
-    row = make_candidate((0, 0), **{"text": "Yes.", **changes})
-    assert FILTERS[name](row, THINKING) == (name if dropped else None)
+def test_duplicates_may_be_kept():
+    rows = family("same", "same")
+    assert judge(rows, filters=[], duplicates="keep") == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"text": "<think>Hm"}, "truncated"),
-        ({"text": "<think>Hm=Yes.", "reasoning_tokens": 10}, None),
-        ({"text": "Yes."}, None),
-        ({"text": "<think>", "role": "user"}, None),
-    ],
-)
-def test_reasoning_that_never_closes_is_truncated(changes, reason):
-    row = make_candidate((0, 0), **changes)
-    dialect = THINKING.model_copy(update={"reasoning_open": "<think>"})
-    assert FILTERS["truncated"](row, dialect) == reason
-
-
-def test_reasoning_that_the_prompt_opened_must_close():
-    dialect = THINKING.model_copy(update={"ask_assistant": (*THINKING.ask_assistant, 60)})
-    assert FILTERS["truncated"](make_candidate((0, 0), "Hm."), dialect) == "truncated"
-    closed = make_candidate((0, 0), "Hm=Yes.", reasoning_tokens=3)
-    assert FILTERS["truncated"](closed, dialect) is None
+def test_what_falls_to_filters_is_what_curate_drops_for_them():
+    rows = [*family("a", "b"), make_candidate((0, 2), "", role="user", failure="poison")]
+    measures = no_measures(3).with_score("truncated", np.array([0, 1, NAN], dtype=np.float32))
+    filters = CurationSpec.model_validate({"filters": ["truncated"]}).filters
+    assert fall_to_filters(rows, measures, filters) == [None, "truncated", "failed:poison"]

@@ -1,0 +1,72 @@
+"""The shape of many trees as columns, in row order: by tree, and within it by path.
+
+In this order a subtree is the rows from its node up to some end, so nothing needs a graph.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Grove:
+    """Rows of whole trees."""
+
+    trees: npt.NDArray[np.int32]
+    """By row, a number that no other tree has."""
+    levels: npt.NDArray[np.int16]
+    answers: npt.NDArray[np.bool_]
+    """Whether a row is an assistant's turn."""
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    @cached_property
+    def parents(self) -> Rows:
+        """The row above; -1 for a root."""
+        found = np.full(len(self), -1, dtype=np.int32)
+        for level, rows in self._by_level.items():
+            above = self._by_level.get(level - 1)
+            if above is not None:
+                last = np.searchsorted(above, rows) - 1
+                parents = above[np.maximum(last, 0)]
+                same = (last >= 0) & (self.trees[parents] == self.trees[rows])
+                found[rows] = np.where(same, parents, -1)
+        return found
+
+    @cached_property
+    def ends(self) -> Rows:
+        """Where the subtree of a row ends: the first row after it that is not below it."""
+        found = np.empty(len(self), dtype=np.int32)
+        tree_ends = np.searchsorted(self.trees, self.trees, side="right").astype(np.int32)
+        for level, rows in self._by_level.items():
+            outside = np.append(np.flatnonzero(self.levels <= level), len(self))
+            found[rows] = outside[np.searchsorted(outside, rows, side="right")]
+        return np.minimum(found, tree_ends)
+
+    @cached_property
+    def openings(self) -> Rows:
+        """The level-1 row that a row lies below, or is; its own row above that."""
+        rows = np.arange(len(self), dtype=np.int32)
+        starts = np.where(self.levels <= 1, rows, -1)
+        found: Rows = np.maximum.accumulate(starts)
+        return found
+
+    def path(self, row: int) -> list[int]:
+        """The rows from level 1 down to a row."""
+        found = []
+        while row >= 0 and self.levels[row] > 0:
+            found.append(row)
+            row = int(self.parents[row])
+        return found[::-1]
+
+    @cached_property
+    def _by_level(self) -> dict[int, Rows]:
+        return {
+            int(level): np.flatnonzero(self.levels == level).astype(np.int32)
+            for level in np.unique(self.levels)
+        }

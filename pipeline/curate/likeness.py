@@ -1,0 +1,112 @@
+"""Exact comparisons of rows: turns by their shingles or vectors, conversations by all their turns.
+
+A comparison takes one row and those that it may repeat, so that numpy sees them together.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.grove import Grove
+from pipeline.curate.mixing import Hashes
+from pipeline.curate.sweep import Flags, Numbers
+from pipeline.curate.vectors import cosines
+from schemas.measures import Vectors
+
+Similarities = npt.NDArray[np.float64]
+
+_UNIONS_HELD = 4096
+
+
+class Said(NamedTuple):
+    """What a turn said, as it is compared."""
+
+    digest: bytes
+    """Of its text without the white space around it."""
+    shingles: Hashes
+
+
+class Sayings(Protocol):
+    """What rows said, by row; may lie outside of memory."""
+
+    def __getitem__(self, row: int) -> Said: ...
+
+
+def overlaps(own: Hashes, others: list[Hashes]) -> Similarities:
+    """Exact Jaccard similarity of one set of shingles to each of the others."""
+    sizes = np.array([len(other) for other in others], dtype=np.int64)
+    owners = np.repeat(np.arange(len(others)), sizes)
+    flat = np.concatenate(others)
+    if len(own):
+        places = np.minimum(np.searchsorted(own, flat), len(own) - 1)
+        owners = owners[own[places] == flat]
+    else:
+        owners = owners[:0]
+    shared = np.bincount(owners, minlength=len(others))
+    union = sizes + len(own) - shared
+    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
+
+
+class TurnLikeness:
+    """Turns by text: equal, or by the shingles they share."""
+
+    def __init__(self, sayings: Sayings) -> None:
+        self._sayings = sayings
+
+    def same(self, row: int, others: Numbers) -> Flags:
+        """Equal texts."""
+        own = self._sayings[row].digest
+        return np.array([self._sayings[other].digest == own for other in others.tolist()])
+
+    def similarities(self, row: int, others: Numbers) -> Similarities:
+        """Jaccard."""
+        sets = [self._sayings[other].shingles for other in others.tolist()]
+        return overlaps(self._sayings[row].shingles, sets)
+
+
+class ConversationLikeness:
+    """Conversations from the opening to a row: turn by turn equal, or by all their shingles."""
+
+    def __init__(self, grove: Grove, sayings: Sayings) -> None:
+        self._grove, self._sayings = grove, sayings
+        self._union: Callable[[int], Hashes] = lru_cache(_UNIONS_HELD)(self._unite)
+
+    def same(self, row: int, others: Numbers) -> Flags:
+        """As many turns, all equal."""
+        own = self._digests(row)
+        return np.array([self._digests(other) == own for other in others.tolist()])
+
+    def similarities(self, row: int, others: Numbers) -> Similarities:
+        """Jaccard of the unions of their turns' shingles."""
+        return overlaps(self._union(row), [self._union(other) for other in others.tolist()])
+
+    def _digests(self, row: int) -> list[bytes]:
+        return [self._sayings[turn].digest for turn in self._grove.path(row)]
+
+    def _unite(self, row: int) -> Hashes:
+        found: Hashes = np.unique(
+            np.concatenate([self._sayings[turn].shingles for turn in self._grove.path(row)])
+        )
+        return found
+
+
+class VectorLikeness:
+    """Turns by the cosine of their vectors."""
+
+    def __init__(self, rows: Numbers, vectors: Vectors) -> None:
+        """`rows` are in order, `vectors` theirs."""
+        self._rows, self._vectors = rows, vectors
+
+    def same(self, row: int, others: Numbers) -> Flags:
+        """Never: equal vectors may be of different texts."""
+        return np.zeros(len(others), dtype=bool)
+
+    def similarities(self, row: int, others: Numbers) -> Similarities:
+        """Cosines."""
+        places = np.searchsorted(self._rows, others)
+        own = int(np.searchsorted(self._rows, row))
+        found: Similarities = cosines(self._vectors[own : own + 1], self._vectors[places])[0]
+        return found

@@ -1,0 +1,108 @@
+"""Repeats: candidates that say the same as another of their scope, or nearly the same.
+
+The scope of a candidate is its family; at level 1 it is the whole wave, a cohort's openings.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.bands import Buckets, band_keys
+from pipeline.curate.mixing import Hashes
+from pipeline.curate.overlap import jaccards
+from pipeline.curate.shingles import shingle_sets
+from schemas.measures import Signatures
+from schemas.records import Role
+
+Closed = npt.NDArray[np.bool_]
+"""By row of the wave: whether its verdict is known."""
+
+Rows = npt.NDArray[np.int64]
+
+
+class Crowd(NamedTuple):
+    """The open rows that are not alone in their scope; all others repeat nothing."""
+
+    rows: Rows
+    """Of the wave, in order."""
+    scopes: Rows
+    """By place in `rows`."""
+    role: Role
+
+
+def crowd_of(families: Sequence[range], closed: Closed, role: Role, *, at_openings: bool) -> Crowd:
+    """Those to be compared; `at_openings` is level 1."""
+    numbers = np.arange(len(families))
+    scopes = np.repeat(np.zeros_like(numbers) if at_openings else numbers, list(map(len, families)))
+    crowded = np.bincount(scopes, weights=~closed) > 1
+    rows = np.flatnonzero(~closed & crowded[scopes])
+    return Crowd(rows, scopes[rows], role)
+
+
+class Repeats(Protocol):
+    """One way to repeat another candidate."""
+
+    reason: str
+
+    def of(self, row: int, closed: Closed) -> Iterable[tuple[int, float]]:
+        """The rows that repeat a row, and how similar they are. Closed ones may be left out."""
+        ...
+
+
+class SameText:
+    """The same text, white space around it left aside."""
+
+    reason = "duplicate"
+
+    def __init__(self, texts: Sequence[str], crowd: Crowd) -> None:
+        groups: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for row, scope in zip(crowd.rows.tolist(), crowd.scopes.tolist(), strict=True):
+            groups[scope, texts[row].strip()].append(row)
+        self._group_of = {row: group for group in groups.values() if group[1:] for row in group}
+
+    def of(self, row: int, closed: Closed) -> Iterable[tuple[int, float]]:
+        """The others of its group."""
+        return [(other, 1.0) for other in self._group_of.get(row, ()) if other != row]
+
+
+class NearText:
+    """A shared bucket, and exact Jaccard similarity of shingles from a threshold on."""
+
+    reason = "near_duplicate"
+
+    def __init__(
+        self, texts: Sequence[str], crowd: Crowd, signatures: Signatures, threshold: float
+    ) -> None:
+        self._texts, self._crowd, self._threshold = texts, crowd, threshold
+        self._buckets = Buckets(band_keys(signatures[crowd.rows], crowd.scopes))
+        self._place_of = {row: place for place, row in enumerate(crowd.rows.tolist())}
+
+    def of(self, row: int, closed: Closed) -> Iterable[tuple[int, float]]:
+        """Neighbours that are similar enough; no other texts are looked at."""
+        place = self._place_of.get(row)
+        if place is None:
+            return ()
+        near = self._crowd.rows[self._buckets.neighbours(place)]
+        near = near[~closed[near]]
+        if not len(near):
+            return ()
+        others = near.tolist()
+        sets = self._sets
+        similarities = jaccards(sets[row], [sets[other] for other in others])
+        return [
+            (other, similarity)
+            for other, similarity in zip(others, similarities.tolist(), strict=True)
+            if similarity >= self._threshold
+        ]
+
+    @cached_property
+    def _sets(self) -> dict[int, Hashes]:
+        """The shingles of the rows that have neighbours; made when the first is asked about."""
+        rows = self._crowd.rows[self._buckets.rows].tolist()
+        texts = list(dict.fromkeys(self._texts[row] for row in rows))
+        known = dict(zip(texts, shingle_sets(texts, self._crowd.role), strict=True))
+        return {row: known[self._texts[row]] for row in rows}

@@ -1,0 +1,172 @@
+"""The sweep: what falls when rows are compared over a whole run, in row order.
+
+A row falls only against an earlier row that is kept, and only after an exact comparison. So a
+keeper is never dropped by the same sweep, and no chain of small steps joins what is not alike.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.curate.band_table import CHECK_BITS, Keys, Table
+from pipeline.curate.grove import Grove
+
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Drop(NamedTuple):
+    """A row that falls, and why. What was kept below it falls with it."""
+
+    row: int
+    reason: str
+    keeper: int | None = None
+    similarity: float | None = None
+    below: tuple[int, ...] = ()
+
+
+class Likeness(Protocol):
+    """Compares rows exactly."""
+
+    def same(self, row: int, others: Numbers) -> Flags:
+        """Which of the others say the very same."""
+        ...
+
+    def similarities(self, row: int, others: Numbers) -> npt.NDArray[np.float64]:
+        """How similar each of the others is."""
+        ...
+
+
+class Meetings:
+    """The rows that share a key with another, and those kept of them so far."""
+
+    def __init__(self, table: Table, least: int) -> None:
+        table = table[np.lexsort((table["key"], table["row"]))]
+        self._buckets = np.unique(table["key"], return_inverse=True)[1].astype(np.int32)
+        self.rows, firsts = np.unique(table["row"], return_index=True)
+        self._place_of = {row: place for place, row in enumerate(self.rows.tolist())}
+        self._starts = np.append(firsts, len(table))
+        self._checks: Keys = table["check"][firsts]
+        self._groups = table["group"][firsts]
+        self._least = least
+        self._kept: dict[int, list[int]] = {}
+        """By bucket, places in `rows`."""
+
+    def keep(self, row: int) -> None:
+        """A row that later ones are compared with."""
+        place = self._place_of.get(row)
+        if place is not None:
+            for bucket in self._of(place):
+                self._kept.setdefault(bucket, []).append(place)
+
+    def before(self, row: int) -> Numbers:
+        """The rows kept so far, of other groups, that may be like a row; in row order."""
+        place = self._place_of.get(row)
+        met = (
+            set() if place is None else {p for b in self._of(place) for p in self._kept.get(b, ())}
+        )
+        if place is None or not met:
+            return np.empty(0, dtype=np.int64)
+        places = np.fromiter(met, dtype=np.int64, count=len(met))
+        equal = CHECK_BITS - np.bitwise_count(self._checks[places] ^ self._checks[place])
+        places = places[(equal >= self._least) & (self._groups[places] != self._groups[place])]
+        return np.sort(self.rows[places]).astype(np.int64)
+
+    def _of(self, place: int) -> list[int]:
+        found: list[int] = self._buckets[self._starts[place] : self._starts[place + 1]].tolist()
+        return found
+
+
+class Judge(NamedTuple):
+    """One way in which a row may repeat another."""
+
+    meetings: Meetings
+    likeness: Likeness
+    threshold: float | None
+    """None: only the very same counts."""
+    same_reason: str
+    near_reason: str
+
+    def judge(self, row: int) -> Drop | None:
+        """Whether a row repeats one kept before: the most similar one, the first of equals."""
+        others = self.meetings.before(row)
+        if not len(others):
+            return None
+        same = self.likeness.same(row, others)
+        if same.any():
+            return Drop(row, self.same_reason, int(others[same.argmax()]), 1.0)
+        if self.threshold is None:
+            return None
+        similarities = self.likeness.similarities(row, others)
+        best = int(similarities.argmax())
+        if similarities[best] < self.threshold:
+            return None
+        return Drop(row, self.near_reason, int(others[best]), float(similarities[best]))
+
+
+class Sweep:
+    """What is kept of a grove, and what fell."""
+
+    def __init__(self, grove: Grove, kept: Flags, first_own: int) -> None:
+        """`kept` is changed. Rows before `first_own` belong to earlier runs and never fall."""
+        self._grove, self.kept, self._first_own = grove, kept, first_own
+        self.drops: list[Drop] = []
+
+    def withdraw(self, rows: Sequence[int]) -> None:
+        """Drop rows by hand."""
+        for row in sorted(rows):
+            if self.kept[row]:
+                self._drop(Drop(row, "withdrawn"))
+
+    def turns(self, judges: Sequence[Judge]) -> None:
+        """Judge turns one by one; the first judge that drops names the reason."""
+        met = [judge.meetings.rows for judge in judges]
+        for row in np.unique(np.concatenate(met)).tolist() if met else []:
+            if not self.kept[row]:
+                continue
+            own = row >= self._first_own
+            drop = next(filter(None, (judge.judge(row) for judge in judges)), None) if own else None
+            if drop is not None:
+                self._drop(drop)
+                continue
+            for judge in judges:
+                judge.meetings.keep(row)
+
+    def conversations(self, judge: Judge, pinned: Flags) -> None:
+        """Judge conversations, by the answer that each ends with, opening by opening.
+
+        One is compared with those kept under earlier openings and with their beginnings, so the
+        groups of the judge's rows are their openings. Where an answer falls, its question stays
+        without one, and the answer before is the end of a shorter conversation and judged in turn.
+        An answer stays if it, or a turn below it, is pinned: something fell for its sake.
+        """
+        rows = judge.meetings.rows
+        openings = self._grove.openings[rows]
+        starts = np.append(np.flatnonzero(np.diff(openings, prepend=-1)), len(rows)).tolist()
+        for start, stop in pairwise(starts):
+            under_one = rows[start:stop].tolist()
+            for row in reversed(under_one):
+                if row >= self._first_own and self._is_last(row) and not self._holds(row, pinned):
+                    drop = judge.judge(row)
+                    if drop is not None:
+                        self._drop(drop)
+            for row in under_one:
+                if self.kept[row]:
+                    judge.meetings.keep(row)
+
+    def _is_last(self, row: int) -> bool:
+        """Whether a row is kept, and no answer below it is."""
+        below = slice(row + 1, self._grove.ends[row])
+        return bool(self.kept[row]) and not (self.kept[below] & self._grove.answers[below]).any()
+
+    def _holds(self, row: int, pinned: Flags) -> bool:
+        return bool(pinned[row : self._grove.ends[row]].any())
+
+    def _drop(self, drop: Drop) -> None:
+        subtree = slice(drop.row + 1, self._grove.ends[drop.row])
+        below = np.flatnonzero(self.kept[subtree]) + drop.row + 1
+        self.kept[drop.row : self._grove.ends[drop.row]] = False
+        self.drops.append(drop._replace(below=tuple(below.tolist())))

@@ -1,0 +1,26 @@
+"""Versions of the rules that a run's verdicts come from: a part of its identity."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from pipeline.curate import SELECTION_VERSION
+from pipeline.curate.filters import FILTERS
+from pipeline.curate.filters.filter import Filter
+from pipeline.curate.signature import DESCRIPTION
+from schemas.curation_spec import CurationSpec
+
+
+def used_versions(spec: CurationSpec) -> dict[str, str]:
+    """By name: the selection, the signature if there are any, each filter of the list."""
+    versions = {"selection": str(SELECTION_VERSION)}
+    if spec.duplicates != "keep":
+        versions["signature"] = DESCRIPTION
+    return versions | {entry.filter: _version(FILTERS[entry.filter]) for entry in spec.filters}
+
+
+def _version(rule: Filter) -> str:
+    if not rule.library:
+        return str(rule.version)
+    try:
+        return f"{rule.version} {rule.library} {version(rule.library)}"
+    except PackageNotFoundError:
+        return f"{rule.version} {rule.library} missing"

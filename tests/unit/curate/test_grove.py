@@ -1,0 +1,31 @@
+import numpy as np
+from hypothesis import given
+
+from pipeline.curate.grove import Grove
+from tests.planted import Turn, forests
+
+
+def grove_of(rows: list[Turn]) -> Grove:
+    return Grove(
+        trees=np.array([row.tree for row in rows], dtype=np.int32),
+        levels=np.array([len(row.path) for row in rows], dtype=np.int16),
+        answers=np.array([row.role == "assistant" for row in rows], dtype=bool),
+    )
+
+
+@given(forests())
+def test_grove_parents_ends_openings_and_paths_follow_from_paths(rows):
+    grove = grove_of(rows)
+    place = {(row.tree, row.path): number for number, row in enumerate(rows)}
+    for number, row in enumerate(rows):
+        above = place[row.tree, row.path[:-1]] if row.path else -1
+        assert grove.parents[number] == above
+        below = [
+            other
+            for other, some in enumerate(rows)
+            if some.tree == row.tree and some.path[: len(row.path)] == row.path
+        ]
+        assert below == list(range(number, grove.ends[number]))
+        assert grove.openings[number] == place[row.tree, row.path[:1]]
+        steps = [place[row.tree, row.path[:depth]] for depth in range(1, len(row.path) + 1)]
+        assert grove.path(number) == steps
