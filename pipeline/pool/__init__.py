@@ -5,6 +5,11 @@ decided in `dispatch.py`, which is pure; `supervise.py` starts, watches and repl
 sees them through a `Fleet`. This room is the only one that imports ray's core; of the engines it
 sees the protocol.
 
-To add one: implement `Fleet` and `Host` as `local.py` does, add a line in `jobs/wiring.py`, and let
-`tests/contracts/test_pool.py` run over it.
+Beside the engines live the workers of `workers.py`, which measure turns: in this process, in
+processes of their own, or in Ray actors. What they run is in `measuring.py`, and how a wave is
+shared among them in `parts.py`. All that use Ray join it through `ray_connection.py`.
+
+To add a pool: implement `Fleet` and `Host` as `local.py` does, add a line in `jobs/wiring.py`, and
+let `tests/contracts/test_pool.py` run over it. To add workers: keep the protocol, add a line in
+`jobs/curation.py`, and let `tests/contracts/test_workers.py` run over them.
 """

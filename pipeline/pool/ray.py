@@ -5,18 +5,15 @@ is a new actor, so that what a lost one still says is known to be late. Requests
 packed. One call that listens is open to each engine that has work; more requests go beside it.
 """
 
-import logging
 import math
 import os
-import re
-import secrets
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.pool.engine_loop import EngineLoop, Exchange
 from pipeline.pool.pool import EngineFactory, GroupPlan, PoolLimits
+from pipeline.pool.ray_connection import in_one_line, is_own_ray, join_ray, leave_ray
 from pipeline.pool.supervise import Host, Preempted, SupervisedPool
 from pipeline.pool.wire import pack_outcomes, pack_requests, unpack_outcomes, unpack_requests
 from schemas.errors import ArboristError, EngineError
@@ -91,14 +88,15 @@ class _RayFleet:
     def __init__(self, groups: Sequence[GroupPlan], address: str | None) -> None:
         self._groups = groups
         self._address = address
-        self._connected = False
         self._joined = False
         self._hosts: list[_RayHost] = []
 
     def launch(self, group: GroupPlan, incarnation: int) -> Host:
-        if not self._connected:
-            self._joined = _connect(self._address, self._groups)
-            self._connected = True
+        if not self._joined:
+            join_ray(self._address, cpus=_cpus(self._groups))
+            self._joined = True
+            if is_own_ray():
+                _require_gpus(self._groups)
         host = _RayHost(group, incarnation)
         self._hosts.append(host)
         return host
@@ -121,19 +119,18 @@ class _RayFleet:
         return _shortage(group)
 
     def close(self, hosts: Sequence[Host]) -> None:
-        if not self._connected:
+        if not self._joined:
             return
         import ray
 
-        self._connected = False
+        self._joined = False
         if ray.is_initialized():
             closing = [host.close() for host in hosts if isinstance(host, _RayHost) and host.placed]
             if closing:
                 ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
             for host in hosts:
                 host.kill()
-            if self._joined:
-                ray.shutdown()
+        leave_ray()
 
 
 class _RayHost:
@@ -220,59 +217,17 @@ def _result(ended: Any) -> Any:
         raise EngineError(f"its actor failed: {error.cause}") from error
     except RayActorError as error:
         kind = Preempted if error.preempted else EngineError
-        raise kind(f"its process is gone: {_in_one_line(error)}") from error
+        raise kind(f"its process is gone: {in_one_line(error)}") from error
     except RayError as error:
-        raise EngineError(f"Ray lost it: {_in_one_line(error)}") from error
+        raise EngineError(f"Ray lost it: {in_one_line(error)}") from error
 
 
-def _in_one_line(error: Exception) -> str:
-    """Ray's paragraphs without colours and the underlining of tracebacks."""
-    words = re.sub(r"\x1b\[\d*m", "", str(error)).split()
-    return " ".join(word for word in words if word.strip("^~"))[:800]
+# What the groups ask of it.
 
 
-# Which Ray to use.
-
-
-def _connect(address: str | None, groups: Sequence[GroupPlan]) -> bool:
-    """Make sure that Ray is there; whether this started or joined it, and so must leave it."""
-    address = address or os.environ.get("RAY_ADDRESS")
-    if not address:
-        _prepare_own_ray()
-    import ray
-
-    if ray.is_initialized():
-        return False
-    if address:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-        return True
-    ray.init(
-        address="local",
-        num_cpus=max(os.cpu_count() or 1, _cpus(groups)),
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
-    _require_gpus(groups)
-    return True
-
-
-def _prepare_own_ray() -> None:
-    """Settings that Ray reads when it is first imported, before it is started here.
-
-    Ray listens on all interfaces, so it is started with a token; one that lives only as long as
-    this process, where Ray's own default would write a file into the user's home.
-    """
-    if "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    # Else the processes that a killed engine started would live on and hold its device.
-    os.environ.setdefault("RAY_process_group_cleanup_enabled", "1")
-
-
-def _cpus(groups: Sequence[GroupPlan]) -> int:
+def _cpus(groups: Sequence[GroupPlan]) -> float:
     """All the CPUs asked for. They are a plan's words, so one machine of its own grants them."""
-    return math.ceil(sum(group.cpus * group.replicas for group in groups))
+    return sum(group.cpus * group.replicas for group in groups)
 
 
 def _require_gpus(groups: Sequence[GroupPlan]) -> None:
@@ -281,7 +236,6 @@ def _require_gpus(groups: Sequence[GroupPlan]) -> None:
     asked = sum(group.gpus * group.replicas for group in groups)
     if asked > ray.cluster_resources().get("GPU", 0):
         shortages = [_shortage(group) for group in groups if group.gpus]
-        ray.shutdown()
         raise EngineError(
             f"The engines ask for {asked:g} GPUs, more than this machine has: "
             f"{'; '.join(shortages)}. Ask for fewer replicas, or name a cluster (`ray_address`)."

@@ -1,0 +1,85 @@
+"""Waves in parts: so that all workers share one wave, and a lost worker costs little."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from pipeline.pool.workers import Measured
+from schemas.errors import PoolError
+from schemas.measures import Measures, Turns, join_measures
+
+MOST_TURNS = 256
+FEWEST_TURNS = 32
+"""A part's sending costs as much as measuring a few turns."""
+
+ATTEMPTS = 3
+"""Workers that may be lost over one part, or one after the other while they start."""
+
+
+class Part(NamedTuple):
+    """Some turns in a row of one wave."""
+
+    wave: str
+    number: int
+    """Which part of the wave it is."""
+    turns: Turns
+    losses: int = 0
+    """Workers lost over it."""
+
+    def __str__(self) -> str:
+        ids = self.turns.node_ids
+        return f"wave {self.wave}, nodes {ids[0]} to {ids[-1]}" if ids else f"wave {self.wave}"
+
+    def lost(self, how: str) -> "Part":
+        """The same part for another worker; raises once too many were lost."""
+        if self.losses + 1 >= ATTEMPTS:
+            raise PoolError(
+                f"{ATTEMPTS} workers were lost while they measured {self}; the last one {how}. "
+                "Where memory ran out, run fewer of them (`execution.workers`) or free some; else "
+                "look at those turns."
+            )
+        return self._replace(losses=self.losses + 1)
+
+
+def cut(wave: str, turns: Turns, workers: int) -> list[Part]:
+    """A wave's parts in order; a wave without turns has one without turns."""
+    even = -(-len(turns) // max(1, workers))
+    size = min(max(even, FEWEST_TURNS), MOST_TURNS)
+    starts = range(0, max(1, len(turns)), size)
+    return [
+        Part(wave, number, _own(turns.part(start, start + size)))
+        for number, start in enumerate(starts)
+    ]
+
+
+def _own(turns: Turns) -> Turns:
+    """Without the parents of other parts: what is above is most of what is sent."""
+    if not len(turns):
+        return turns
+    first, last = int(turns.families.min()), int(turns.families.max())
+    return replace(turns, families=turns.families - first, above=turns.above[first : last + 1])
+
+
+class Assembly:
+    """Puts measured parts together to waves."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, dict[int, Measures]] = {}
+        self._sizes: dict[str, int] = {}
+
+    def expect(self, parts: Sequence[Part]) -> None:
+        """All parts of one wave, to be measured."""
+        wave = parts[0].wave
+        if wave in self._open:
+            raise PoolError(f"wave {wave} was submitted twice; submit each wave once.")
+        self._open[wave] = {}
+        self._sizes[wave] = len(parts)
+
+    def put(self, part: Part, measures: Measures) -> Measured | None:
+        """One measured part; the wave if it was the last."""
+        done = self._open[part.wave]
+        done[part.number] = measures
+        if len(done) < self._sizes[part.wave]:
+            return None
+        del self._open[part.wave], self._sizes[part.wave]
+        return Measured(part.wave, join_measures([done[number] for number in sorted(done)]))
