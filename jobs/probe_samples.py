@@ -5,17 +5,25 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pipeline.curate.filters import FILTERS
+from pipeline.curate.measure import Measurer
 from pipeline.dialects.opening import Turn, matches_template
 from pipeline.dialects.tokenizer import Tokenizer, decode
 from pipeline.engines.engine import Engine
 from pipeline.tree.expand import NO_IDS
+from pipeline.tree.frontier import Parent
 from pipeline.tree.prompt import ask, count_reasoning, remember
 from pipeline.tree.recipe import LevelRule, with_stops
+from pipeline.tree.turns import turns_of
+from schemas.curation_spec import CurationSpec
 from schemas.dialect import Dialect
 from schemas.records import Candidate, Completion, Ids, Outcome, Request, Role, Sampling
 
 ROLES: tuple[Literal["user", "assistant"], ...] = ("user", "assistant", "user", "assistant")
 """Both kinds of prompts for a user's turn, and both for an assistant's."""
+
+SHAPE_ONLY = CurationSpec(duplicates="keep", diversity=None)
+"""The filters that look at a turn's shape and not at what it says."""
+NAMES = [entry.filter for entry in SHAPE_ONLY.filters]
 
 
 @dataclass
@@ -96,10 +104,17 @@ def _drain(engine: Engine) -> list[Outcome]:
 
 def _answer(talk: Talk, role: Role, outcome: Outcome, dialect: Dialect) -> None:
     turn = _candidate(role, outcome, dialect)
-    dropped = [name for name, keep in FILTERS.items() if keep(turn, dialect)]
-    talk.reasons.append(["failed"] if turn.failure else dropped)
+    talk.reasons.append(["failed"] if turn.failure else _fallen(talk, turn, dialect))
     talk.history = remember(talk.history, talk.last, turn, dialect)
     talk.turns.append(turn)
+
+
+def _fallen(talk: Talk, turn: Candidate, dialect: Dialect) -> list[str]:
+    """The filters that would drop a turn."""
+    above = Parent(0, "", (), talk.last, talk.history, said=(talk.system,))
+    measure = Measurer(SHAPE_ONLY, dialect, embed=None, benchmark=None)
+    measures = measure(turns_of([above], [turn], dialect))
+    return [e.filter for e in SHAPE_ONLY.filters if FILTERS[e.filter].drops(measures, e).any()]
 
 
 def _candidate(role: Role, outcome: Outcome, dialect: Dialect) -> Candidate:
@@ -152,5 +167,5 @@ def _shares(talks: Sequence[Talk], role: Role) -> dict[str, Any]:
         for turn, why in zip(talk.turns, talk.reasons, strict=True)
         if turn.role == role
     ]
-    counts = {name: sum(name in why for why in reasons) for name in (*FILTERS, "failed")}
+    counts = {name: sum(name in why for why in reasons) for name in (*NAMES, "failed")}
     return {"turns": len(reasons), "dropped": counts}

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.pool.pool import PoolStats
-from pipeline.report.status import Status
+from pipeline.report.status import Status, Tally
 from pipeline.watch import Stop
 from schemas.manifest import Manifest
 
@@ -54,14 +54,12 @@ class Progress:
     def __init__(
         self,
         switch: StopSwitch,
-        status: Callable[[list[Manifest]], Status],
-        done: list[Manifest],
+        tally: Tally,
         out: TextIO,
     ) -> None:
-        self._switch, self._status_of, self._out = switch, status, out
-        self._manifests = done
+        self.switch, self._tally, self._out = switch, tally, out
         self._live: Live | None = None
-        self._started, self._tokens = time.monotonic(), 0
+        self._started = time.monotonic()
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -72,30 +70,32 @@ class Progress:
         with Live(console=Console(file=self._out), refresh_per_second=4) as self._live:
             yield
 
+    def say(self, words: str) -> None:
+        """One line, at once."""
+        print(words, file=self._out, flush=True)
+
     def committed(self, manifest: Manifest, *, ours: bool) -> None:
         """Book a wave."""
-        self._manifests.append(manifest)
+        self._tally.add(manifest)
         if self._live is None:
             counts = manifest.counts
             seconds = manifest.finished_at - manifest.started_at
             drops = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
             whose = "" if ours else f" (attempt {manifest.attempt})"
-            print(
+            self.say(
                 f"wave {manifest.wave} committed{whose}: {counts.kept} of {counts.asked} kept, "
-                f"dropped {drops}; {counts.output_tokens} tokens in {seconds:.1f} s",
-                file=self._out,
-                flush=True,
+                f"dropped {drops}; {counts.output_tokens} tokens in {seconds:.1f} s"
             )
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         """Redraw."""
         if self._live is not None:
-            status = self._status_of(self._manifests)
+            status = self._tally.status()
             self._live.update(view(status, stats, open_waves, time.monotonic() - self._started))
 
     def stop(self) -> Stop:
         """As the person asked."""
-        return self._switch.stop
+        return self.switch.stop
 
 
 def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) -> Group:

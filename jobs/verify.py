@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 
 from jobs.wiring import SCRIPTED, open_run_value
-from pipeline.curate import CURATION_VERSION
+from pipeline.curate.versions import used_versions
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
 from pipeline.verify import Decode, verify
@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
     store = find_run(args.uri)
     run_file = open_run(store)
     decode = _decode(run_file, args.model)
-    same_curation = run_file.identity.curation_version == CURATION_VERSION
+    same_curation = used_versions(run_file.generation.curation).items() <= (
+        run_file.identity.curation.items()
+    )
     found = verify(open_run_value(run_file), store, decode=decode, rejudge=same_curation)
     defects = list(islice(found, SHOWN))
     if args.json:

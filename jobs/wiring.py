@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
+from typing import NamedTuple
 
-from pipeline.curate import CURATION_VERSION
+from jobs.curation import HASHING, curation_identity
 from pipeline.engines.engine import Engine
 from pipeline.flight import Pace
 from pipeline.pool.pool import EngineFactory, GroupPlan, Pool, PoolLimits
 from pipeline.recipes import RECIPES
-from pipeline.tree.recipe import Recipe
+from pipeline.tree.judge import question_text
 from pipeline.tree.run import Run
 from schemas.dialect import Dialect
 from schemas.errors import ModelError, SpecError
@@ -28,7 +29,8 @@ def rehearsal(spec: RunSpec) -> RunSpec:
         name: group.model_copy(update={"backend": SCRIPTED})
         for name, group in spec.execution.engines.items()
     }
-    execution = spec.execution.model_copy(update={"engines": groups, "pool": "local"})
+    changes = {"engines": groups, "pool": "local", "embedder": HASHING, "workers": 0}
+    execution = spec.execution.model_copy(update=changes)
     return spec.model_copy(update={"execution": execution})
 
 
@@ -36,48 +38,72 @@ def resolve(spec: RunSpec) -> RunFile:
     """Everything that the spec only names, looked up: digests, dialect, openings, run id."""
     generation = spec.generation
     recipe = RECIPES[generation.recipe]
-    texts = sorted({recipe.root(generation, t).text for t in range(recipe.num_trees(generation))})
+    roots = sorted({recipe.root(generation, t).text for t in range(recipe.num_trees(generation))})
+    texts = Texts(roots, _questions(generation))
     main = spec.execution.engines[generation.levels[0].engine]
-    backend = _scripted_model if main.backend == SCRIPTED else _read_model
-    identity, dialect, openings = backend(main, recipe, texts)
+    model = (_scripted_model if main.backend == SCRIPTED else _read_model)(main, texts)
     if main.backend != SCRIPTED:
-        check_context(generation, dialect, openings)
+        check_context(generation, model)
+    identity = Identity(
+        weights=model.weights,
+        tokenizer=model.dialect.tokenizer,
+        template=model.dialect.template,
+        dialect=digest(canonical(model.dialect.model_dump(mode="json"))),
+        recipe_version=recipe.version,
+        curation=curation_identity(spec),
+    )
     return RunFile(
         run_id=run_id(generation, identity),
         arborist=version("arborist"),
         generation=generation,
         identity=identity,
-        dialect=dialect,
-        openings=openings,
+        dialect=model.dialect,
+        openings=model.openings,
+        questions=model.questions,
     )
 
 
-Openings = dict[str, tuple[int, ...]]
+class Texts(NamedTuple):
+    """What the run says itself, and the model's tokenizer has to spell."""
+
+    roots: list[str]
+    questions: list[str]
+    """About turns, as they are put."""
 
 
-def _scripted_model(
-    group: EngineGroupSpec, recipe: Recipe, texts: list[str]
-) -> tuple[Identity, Dialect, Openings]:
-    from pipeline.dialects.scripted import scripted_dialect, scripted_opening
+class Model(NamedTuple):
+    """What a run must know of its model."""
 
-    dialect = scripted_dialect()
-    openings = {text: tuple(scripted_opening(text).tolist()) for text in texts}
-    return _identity(SCRIPTED, dialect, recipe), dialect, openings
+    weights: str
+    dialect: Dialect
+    openings: dict[str, tuple[int, ...]]
+    questions: dict[str, tuple[int, ...]]
 
 
-def _read_model(
-    group: EngineGroupSpec, recipe: Recipe, texts: list[str]
-) -> tuple[Identity, Dialect, Openings]:
+def _questions(spec: GenerationSpec) -> list[str]:
+    judge = spec.curation.judge
+    return [] if judge is None else [question_text(judge, role) for role in judge.roles]
+
+
+def _scripted_model(group: EngineGroupSpec, texts: Texts) -> Model:
+    from pipeline.dialects.scripted import scripted_dialect, scripted_ids, scripted_opening
+
+    openings = {text: tuple(scripted_opening(text).tolist()) for text in texts.roots}
+    questions = {text: scripted_ids(text) for text in texts.questions}
+    return Model(SCRIPTED, scripted_dialect(), openings, questions)
+
+
+def _read_model(group: EngineGroupSpec, texts: Texts) -> Model:
     from pipeline.dialects.derive import derive_dialect, opening_ids
-    from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
+    from pipeline.dialects.tokenizer import encode, generation_eos_ids, load_tokenizer
     from pipeline.engines.weights import weights_digest
 
     location = model_location(group)
     weights = weights_digest(location)
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
-    openings = {text: tuple(opening_ids(tokenizer, dialect, text).tolist()) for text in texts}
-    return _identity(weights, dialect, recipe), dialect, openings
+    openings = {t: tuple(opening_ids(tokenizer, dialect, t).tolist()) for t in texts.roots}
+    return Model(weights, dialect, openings, {t: encode(tokenizer, t) for t in texts.questions})
 
 
 def model_location(group: EngineGroupSpec) -> str:
@@ -100,24 +126,16 @@ def model_location(group: EngineGroupSpec) -> str:
     return str(location)
 
 
-def _identity(weights: str, dialect: Dialect, recipe: Recipe) -> Identity:
-    return Identity(
-        weights=weights,
-        tokenizer=dialect.tokenizer,
-        template=dialect.template,
-        dialect=digest(canonical(dialect.model_dump(mode="json"))),
-        recipe_version=recipe.version,
-        curation_version=CURATION_VERSION,
-    )
-
-
-def check_context(spec: GenerationSpec, dialect: Dialect, openings: Openings) -> None:
+def check_context(spec: GenerationSpec, model: Model) -> None:
     """The longest conversation, its markers included, must fit the model's context."""
-    longest = max(map(len, openings.values()))
+    dialect = model.dialect
+    longest = max(map(len, model.openings.values()))
     turns = len(spec.levels) // 2
     markers = turns * max(len(dialect.after_user), len(dialect.ask_assistant))
     markers += turns * len(dialect.after_assistant)
     needed = longest + markers + sum(level.max_tokens for level in spec.levels)
+    needed += max((len(ids) for ids in model.questions.values()), default=0)
+    needed += spec.curation.judge.max_tokens if spec.curation.judge else 0
     if needed > spec.model.context:
         raise SpecError(
             f"generation.model.context: found {spec.model.context}; the longest conversation may "
@@ -134,6 +152,8 @@ def open_run_value(run_file: RunFile) -> Run:
         recipe=RECIPES[run_file.generation.recipe],
         dialect=run_file.dialect,
         openings={text: to_ids(ids) for text, ids in run_file.openings.items()},
+        questions={text: to_ids(ids) for text, ids in run_file.questions.items()},
+        curation=run_file.identity.curation,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pipeline.tree.frontier import Parent
 from pipeline.tree.recipe import LevelRule
 from schemas.errors import PoolError
-from schemas.records import ChildKey, Failure, Outcome, Request
+from schemas.measures import Measures
+from schemas.records import Candidate, ChildKey, Failure, Outcome, Request
 from schemas.wave_id import WaveId
 
 
@@ -29,55 +30,80 @@ class Pace:
 
 @dataclass(eq=False)
 class OpenWave:
-    """A wave that was asked for."""
+    """A wave that was asked for, and what is known of it so far."""
 
     wave: WaveId
     rule: LevelRule
     parents: list[Parent]
     requests: list[Request]
     opened_at: float
+    asides: list[Request] = field(default_factory=list)
+    """Requests about its candidates."""
     outcomes: dict[ChildKey, Outcome] = field(default_factory=dict)
-    asked: int = 0
-
-    def __post_init__(self) -> None:
-        self.asked = sum(request.n for request in self.requests)
+    candidates: list[Candidate] = field(default_factory=list)
+    """In row order, once all are there."""
+    measures: Measures | None = None
+    """Of the candidates, row by row, once they are measured."""
+    missing: int = 0
+    """Outcomes that are still to come."""
 
     @property
-    def whole(self) -> bool:
-        """Whether every child has its outcome."""
-        return len(self.outcomes) == self.asked
+    def asked(self) -> int:
+        """Children asked of its parents."""
+        return sum(request.n for request in self.requests)
 
 
 class Flight:
     """All open waves of one attempt, and how its requests fared."""
 
     def __init__(self) -> None:
+        self._open: dict[str, OpenWave] = {}
         self._wave_of: dict[str, OpenWave] = {}
-        """By parent id."""
-        self.waves = 0
+        """By the id of the node that a request is about."""
         self.pending = 0
-        """Children without an outcome."""
+        """Things asked for that have no outcome."""
         self.answered = 0
         self.failed = 0
         self.last_failure = ""
 
+    @property
+    def waves(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
     def open(self, opened: OpenWave) -> None:
         """Take a wave in."""
-        self._wave_of |= dict.fromkeys((p.node_id for p in opened.parents), opened)
-        self.waves += 1
-        self.pending += opened.asked
+        self._open[opened.wave.name] = opened
+        self._expect(opened, opened.requests)
+
+    def ask(self, opened: OpenWave, asides: list[Request]) -> None:
+        """More is asked, about the candidates of an open wave."""
+        opened.asides = asides
+        self._expect(opened, asides)
+
+    def _expect(self, opened: OpenWave, requests: list[Request]) -> None:
+        self._wave_of |= dict.fromkeys((request.parent_id for request in requests), opened)
+        asked = sum(request.n for request in requests)
+        opened.missing += asked
+        self.pending += asked
+
+    def named(self, wave: str) -> OpenWave:
+        """An open wave by its name."""
+        return self._open[wave]
+
+    def close(self, opened: OpenWave) -> None:
+        """A wave is done with."""
+        del self._open[opened.wave.name]
+        for request in (*opened.requests, *opened.asides):
+            del self._wave_of[request.parent_id]
 
     def settle(self, outcomes: Iterable[Outcome]) -> list[OpenWave]:
-        """Book outcomes; the waves that are whole now leave the flight, in plan order."""
+        """Book outcomes; the waves that are whole now, in plan order."""
         whole = {}
         for outcome in outcomes:
             opened = self._book(outcome)
-            if opened.whole:
+            if not opened.missing:
                 whole[opened.wave] = opened
-        for opened in whole.values():
-            for parent in opened.parents:
-                del self._wave_of[parent.node_id]
-        self.waves -= len(whole)
         return [whole[wave] for wave in sorted(whole)]
 
     def _book(self, outcome: Outcome) -> OpenWave:
@@ -88,6 +114,7 @@ class Flight:
                 f"of {outcome.key.parent_id}. This is a defect of the pool; the run is resumable."
             )
         opened.outcomes[outcome.key] = outcome
+        opened.missing -= 1
         self.pending -= 1
         self.answered += 1
         if isinstance(outcome, Failure):

@@ -7,60 +7,91 @@ manifest does, and a killed driver loses only the waves in flight. It names no b
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
-from pipeline.curate.curate import curate
 from pipeline.flight import Flight, OpenWave, Pace
+from pipeline.judging import ask_judge, judged_rows, measured_rows, sampled
 from pipeline.lineage import Lineage, kept_rows
 from pipeline.plan.agenda import Agenda
 from pipeline.plan.plan import make_plan
 from pipeline.pool.pool import Pool
+from pipeline.pool.workers import Workers
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.shards import write_shards
+from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
 from pipeline.storage.store import Store
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import frontier_of, root_candidate
+from pipeline.tree.frontier import frontier_of
 from pipeline.tree.run import Run
+from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
 from schemas.errors import FailureShareExceeded, Interrupted
 from schemas.manifest import Counts, Manifest, Software
-from schemas.records import KEEP, Completion, EngineReport, Node
+from schemas.measures import Measures
+from schemas.records import EngineReport
 from schemas.wave_id import WaveId
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+MEASURING_TICK_S = 0.02
 ENOUGH_ANSWERS = 100
 """Below so many outcomes a share of failures says nothing."""
+
+
+class Hands(NamedTuple):
+    """Those who do the work: engines write turns, workers measure them."""
+
+    pool: Pool
+    workers: Workers
 
 
 class Attempt:
     """One process's try at a run."""
 
     def __init__(
-        self, run: Run, name: str, *, store: Store, pool: Pool, pace: Pace, watch: Watch
+        self, run: Run, name: str, *, store: Store, hands: Hands, pace: Pace, watch: Watch
     ) -> None:
         self._run, self._name = run, name
-        self._store, self._pool, self._pace, self._watch = store, pool, pace, watch
+        self._store, self._pace, self._watch = store, pace, watch
+        self._pool, self._workers = hands
         self._plan = make_plan(run.spec, run.recipe)
         self._ledger = Ledger(store)
         self._lineage = Lineage(run, self._plan, store)
+        self._agenda: Agenda
         self._flight = Flight()
+        self._measuring = 0
+        """Waves at the workers."""
 
-    def generate(self, *, max_failed_share: float, clock: Callable[[], float] = time.time) -> None:
-        """Grow until every planned wave is committed, or raise; what is committed stays."""
-        committed = {name: m.frontier for name, m in self._ledger.all().items()}
-        agenda = Agenda(self._run.spec, self._run.recipe, self._plan, committed)
-        while self._fill(agenda, clock):
-            for opened in self._flight.settle(self._pool.collect(TICK_S)):
-                agenda.commit(opened.wave, self._close(opened, clock()).frontier)
+    def generate(
+        self,
+        before: Mapping[str, Manifest],
+        *,
+        max_failed_share: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Grow until every planned wave is committed, or raise; what is committed stays.
+
+        `before` is the ledger by wave, as it was read last.
+        """
+        committed = {name: manifest.frontier for name, manifest in before.items()}
+        self._agenda = Agenda(self._run.spec, self._run.recipe, self._plan, committed)
+        while self._fill(clock):
+            for opened in self._flight.settle(self._pool.collect(self._patience())):
+                self._answered(opened, clock)
+            for wave, measures in self._workers.collect():
+                self._measured(self._flight.named(wave), measures, clock)
             self._watch.tick(self._pool.stats(), open_waves=self._flight.waves)
             self._check_failures(max_failed_share)
 
-    def _fill(self, agenda: Agenda, clock: Callable[[], float]) -> bool:
+    def _patience(self) -> float:
+        """How long to wait for outcomes, when measures may come as well."""
+        return MEASURING_TICK_S if self._measuring else TICK_S
+
+    def _fill(self, clock: Callable[[], float]) -> bool:
         """Open ready waves while there is room; False when none is open and none remains."""
         while (stop := self._watch.stop()) is Stop.NO and self._has_room():
-            wave = agenda.next()
+            wave = self._agenda.next()
             if wave is None:
                 break
             winner = self._ledger.read(wave.name)
@@ -68,7 +99,7 @@ class Attempt:
                 self._open(wave, clock())
             else:
                 self._watch.committed(winner, ours=False)
-                agenda.commit(wave, winner.frontier)
+                self._agenda.commit(wave, winner.frontier)
         if stop is Stop.ABANDON or (stop is Stop.DRAIN and not self._flight.waves):
             self._pool.abandon()
             raise Interrupted(
@@ -87,44 +118,53 @@ class Attempt:
         self._flight.open(OpenWave(wave, rule, parents, requests, now))
         self._pool.submit(requests)
 
-    def _close(self, opened: OpenWave, now: float) -> Manifest:
+    def _answered(self, opened: OpenWave, clock: Callable[[], float]) -> None:
+        """All that was asked is answered: the turns, and later what was asked about them."""
+        if opened.measures is None:
+            run = self._run
+            opened.candidates = attach(
+                run, opened.parents, opened.requests, opened.outcomes, opened.rule
+            )
+            turns = turns_of(opened.parents, sampled(opened.candidates), run.dialect)
+            self._measuring += 1
+            self._workers.submit(opened.wave.name, turns)
+        else:
+            self._close(opened, clock())
+
+    def _measured(self, opened: OpenWave, found: Measures, clock: Callable[[], float]) -> None:
+        self._measuring -= 1
+        opened.measures = found.take(measured_rows(opened.candidates))
+        asides = ask_judge(self._run, opened)
+        if asides:
+            self._flight.ask(opened, asides)
+            self._pool.submit(asides)
+        else:
+            self._close(opened, clock())
+
+    def _close(self, opened: OpenWave, now: float) -> None:
         """Commit a whole wave; where another driver was first, go on from its rows."""
-        nodes = self._judge(opened)
-        kept = [node.candidate for node in nodes if node.verdict.kept and node.candidate.level]
+        rows = judged_rows(self._run, opened)
+        kept = [n.candidate for n in rows.nodes if n.verdict.kept and n.candidate.level]
         frontier = frontier_of(self._run, opened.parents, kept)
-        manifest = self._commit(opened, nodes, len(frontier), now)
+        manifest = self._commit(opened, rows, len(frontier), now)
         ours = manifest.attempt == self._name
         if not ours:
             theirs = kept_rows(self._store, manifest)
             frontier = frontier_of(self._run, opened.parents, theirs)
         self._lineage.hold(opened.wave, frontier)
+        self._flight.close(opened)
         self._watch.committed(manifest, ours=ours)
-        return manifest
+        self._agenda.commit(opened.wave, manifest.frontier)
 
-    def _judge(self, opened: OpenWave) -> list[Node]:
-        """The rows of a wave, a cohort's roots before its openings."""
-        run, rule = self._run, opened.rule
-        candidates = attach(run, opened.parents, opened.requests, opened.outcomes, rule)
-        verdicts = curate(
-            candidates, fanout=rule.fanout, spec=run.spec.curation, dialect=run.dialect
-        )
-        nodes = list(map(Node, candidates, verdicts))
-        if opened.wave.level > 1:
-            return nodes
-        roots = [Node(root_candidate(run, parent.tree_id), KEEP) for parent in opened.parents]
-        return sorted(roots + nodes, key=lambda n: (n.candidate.tree_id, n.candidate.path))
-
-    def _commit(self, opened: OpenWave, nodes: list[Node], frontier: int, now: float) -> Manifest:
-        wave = opened.wave.name
-        shards = write_shards(
-            self._store, run_id=self._run.run_id, wave=wave, attempt=self._name, nodes=nodes
-        )
+    def _commit(self, opened: OpenWave, rows: WaveRows, frontier: int, now: float) -> Manifest:
+        place = ShardPlace(self._run.run_id, opened.wave.name, self._name)
+        shards = write_shards(self._store, place, rows, self._run.curation)
         ours = Manifest(
-            run_id=self._run.run_id,
-            wave=wave,
+            run_id=place.run_id,
+            wave=place.wave,
             attempt=self._name,
             shards=shards,
-            counts=count(opened, nodes),
+            counts=count(opened, rows),
             frontier=frontier,
             started_at=opened.opened_at,
             finished_at=now,
@@ -132,7 +172,7 @@ class Attempt:
         )
         winner = self._ledger.commit(ours)
         if winner.attempt != self._name:
-            log.info("wave %s was committed by attempt %s first", wave, winner.attempt)
+            log.info("wave %s was committed by attempt %s first", place.wave, winner.attempt)
             self._ledger.discard(shards)
         return winner
 
@@ -147,17 +187,18 @@ class Attempt:
         )
 
 
-def count(opened: OpenWave, nodes: Sequence[Node]) -> Counts:
+def count(opened: OpenWave, rows: WaveRows) -> Counts:
     """What became of a wave's candidates."""
-    reasons = Counter(n.verdict.drop_reason for n in nodes if n.candidate.level)
+    reasons = Counter(n.verdict.drop_reason for n in rows.nodes if n.candidate.level)
     kept = reasons.pop(None, 0)
-    answered = [o for o in opened.outcomes.values() if isinstance(o, Completion)]
     return Counts(
         asked=opened.asked,
         kept=kept,
         dropped={reason: n for reason, n in sorted(reasons.items()) if reason},
         prompt_tokens=sum(len(request.prompt) * request.n for request in opened.requests),
-        output_tokens=sum(len(outcome.token_ids) for outcome in answered),
+        output_tokens=sum(len(c.token_ids) for c in opened.candidates),
+        asides=dict(Counter(node.candidate.kind for node in rows.asides)),
+        aside_tokens=sum(len(node.candidate.token_ids) for node in rows.asides),
     )
 
 

@@ -69,6 +69,6 @@ class Lineage:
 
 def kept_rows(store: Store, manifest: Manifest) -> list[Candidate]:
     """The kept nodes of a committed wave, in row order, roots left out."""
-    shards = [entry for entry in manifest.shards if not entry.dropped]
+    shards = [entry for entry in manifest.shards if entry.table == "nodes"]
     nodes = [node for entry in shards for node in from_table(read_shard(store, entry))]
     return [node.candidate for node in nodes if node.candidate.level]

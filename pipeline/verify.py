@@ -4,27 +4,27 @@ It walks the tree of waves as a resuming driver would, so it also proves that a 
 what it needs. Each defect is one sentence that names the file or node.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.curate.curate import curate
 from pipeline.lineage import Lineage
 from pipeline.plan.agenda import planned_waves
 from pipeline.plan.plan import make_plan
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.shards import read_shard
+from pipeline.storage.shards import WAVE_TABLES, WaveRows, read_wave, wave_rows
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from pipeline.tree.frontier import Parent, frontier_of, root_candidate
 from pipeline.tree.identity import node_id, prompt_hash
 from pipeline.tree.prompt import ask, count_reasoning
 from pipeline.tree.run import Run
+from pipeline.verify_drops import drop_defects
+from pipeline.verify_verdicts import aside_defects, verdict_defects
 from schemas.errors import CorruptData, NotFound
 from schemas.fingerprint import digest
 from schemas.manifest import Manifest, Snapshot
-from schemas.node_table import from_table
-from schemas.records import Candidate, Ids, Node, Verdict
+from schemas.records import Candidate, Ids, Node
 from schemas.wave_id import WaveId
 
 Decode = Callable[[Ids], str]
@@ -91,7 +91,8 @@ def _wave_defects(
         yield f"{where}: names run {manifest.run_id}, wave {manifest.wave}; expected {run.run_id}."
         return
     try:
-        nodes = _read_nodes(store, manifest)
+        rows = _read_rows(store, manifest)
+        nodes = rows.nodes
         parents = lineage.parents(wave)
     except (CorruptData, NotFound) as error:
         yield str(error)
@@ -99,8 +100,9 @@ def _wave_defects(
     yield from _place_defects(run, wave, parents, nodes)
     yield from _count_defects(run, where, wave, manifest, nodes)
     yield from _node_defects(run, parents, nodes, proofs.decode)
+    yield from aside_defects(run, wave, parents, rows)
     if proofs.rejudge:
-        yield from _verdict_defects(run, wave, nodes)
+        yield from verdict_defects(run, wave, rows)
     known = {parent.node_id for parent in parents}
     kept = [c for c, verdict in nodes if verdict.kept and c.parent_id in known]
     frontier = frontier_of(run, parents, kept)
@@ -109,17 +111,19 @@ def _wave_defects(
     lineage.hold(wave, frontier)
 
 
-def _read_nodes(store: Store, manifest: Manifest) -> list[Node]:
-    nodes: list[Node] = []
+def _read_rows(store: Store, manifest: Manifest) -> WaveRows:
+    tables = read_wave(store, manifest.shards)
     for entry in manifest.shards:
-        rows = from_table(read_shard(store, entry))
-        places = [(row.candidate.tree_id, row.candidate.path) for row in rows]
+        if entry.table == "features":
+            continue
+        table = tables[entry.table]
+        places = list(zip(*(table.column(c).to_pylist() for c in ("tree_id", "path")), strict=True))
         if places != sorted(places):
             raise CorruptData(f"{entry.name}: its rows are not in the order of tree and path.")
-        if any(row.verdict.kept == entry.dropped for row in rows):
+        reasons = table.column("drop_reason")
+        if reasons.null_count != (0 if entry.table == "dropped" else table.num_rows):
             raise CorruptData(f"{entry.name}: kept and dropped rows are in one file.")
-        nodes += rows
-    return sorted(nodes, key=lambda node: (node.candidate.tree_id, node.candidate.path))
+    return wave_rows(tables)
 
 
 def _place_defects(
@@ -183,28 +187,6 @@ def _node_defects(
         yield from _turn_defects(run, candidate, decode)
 
 
-def _verdict_defects(run: Run, wave: WaveId, nodes: Sequence[Node]) -> Iterator[str]:
-    """Verdicts follow from the rows of the wave alone, so they can be found again."""
-    sampled = [node for node in nodes if node.candidate.level]
-    verdicts = curate(
-        [node.candidate for node in sampled],
-        fanout=run.recipe.rule(run.spec, wave.level).fanout,
-        spec=run.spec.curation,
-        dialect=run.dialect,
-    )
-    for (candidate, stored), found in zip(sampled, verdicts, strict=True):
-        if (stored.drop_reason, stored.keeper_id) != (found.drop_reason, found.keeper_id):
-            yield (
-                f"node {candidate.node_id}: its verdict is {_in_words(stored)}; "
-                f"the rows of wave {wave.name} give {_in_words(found)}."
-            )
-
-
-def _in_words(verdict: Verdict) -> str:
-    keeper = f" of {verdict.keeper_id}" if verdict.keeper_id else ""
-    return f"{verdict.drop_reason or 'kept'}{keeper}"
-
-
 def _turn_defects(run: Run, candidate: Candidate, decode: Decode | None) -> Iterator[str]:
     name = f"node {candidate.node_id}"
     if candidate.role != run.recipe.rule(run.spec, candidate.level).role:
@@ -245,6 +227,7 @@ def _snapshot_defects(
         yield f"snapshot {snapshot.number}: its shards are not those of the manifests it names."
     if snapshot.complete:
         yield from _complete_defects(store, snapshot, manifests, missing)
+    yield from drop_defects(store, snapshot)
 
 
 def _complete_defects(
@@ -256,9 +239,7 @@ def _complete_defects(
     named = {entry.wave for entry in snapshot.manifests}
     for wave in sorted(manifests.keys() - named):
         yield f"ledger/{wave}.json: not named by the complete snapshot {snapshot.number}."
-    by_folder: dict[bool, set[str]] = defaultdict(set)
-    for entry in snapshot.shards:
-        by_folder[entry.dropped].add(entry.name)
-    for dropped, folder in ((False, "nodes"), (True, "dropped")):
-        for name in sorted(set(store.list(folder)) - by_folder[dropped]):
+    files = {entry.name for entry in snapshot.shards}
+    for folder in WAVE_TABLES:
+        for name in sorted(set(store.list(folder)) - files):
             yield f"{name}: lies beside the shards of a complete snapshot that does not name it."

@@ -7,15 +7,17 @@ from typing import Any
 
 import yaml
 
+from jobs.curation import make_workers
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.engines.scripted_author import decode
-from pipeline.generate import Attempt
+from pipeline.generate import Attempt, Hands
 from pipeline.pool.pool import PoolStats
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store, prove_create
 from pipeline.storage.reader import read_dropped, read_kept
 from pipeline.storage.runs import create_run, open_run
+from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from pipeline.verify import verify
@@ -74,6 +76,8 @@ def make_spec(
         "execution": {
             "location": f"memory://{uuid.uuid4().hex}",
             "pool": "local",
+            "embedder": "hashing",
+            "workers": 0,
             "engines": {
                 "main": {"backend": "scripted", "scripted": dict(scripted), **(group or {})}
             },
@@ -126,19 +130,21 @@ def run_scripted(
     run_file = resolve(spec)
     prove_create(store, attempt)
     run_file = create_run(store, run_file)
-    pool = make_pool(spec, run_file)
+    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file.dialect))
     try:
-        pool.start()
+        hands.pool.start()
+        hands.workers.start()
         Attempt(
             open_run_value(run_file),
             attempt,
             store=store,
-            pool=pool,
+            hands=hands,
             pace=pace_of(spec.execution),
             watch=watch or Bystander(),
-        ).generate(max_failed_share=spec.execution.max_failed_share)
+        ).generate(Ledger(store).all(), max_failed_share=spec.execution.max_failed_share)
     finally:
-        pool.close()
+        hands.workers.close()
+        hands.pool.close()
     return seal(store, run_file)
 
 
@@ -163,7 +169,8 @@ def assert_whole(store: Store, expected: list[dict[str, Any]], because: str = ""
     snapshot = latest(store)
     assert snapshot is not None
     named = sorted(entry.name for entry in snapshot.shards)
-    assert sorted(store.list("nodes") + store.list("dropped")) == named, because
+    there = [name for folder in WAVE_TABLES for name in store.list(folder)]
+    assert sorted(there) == named, because
 
 
 def committed_bytes(store: Store) -> dict[str, bytes]:

@@ -1,13 +1,17 @@
 """Builders of what a store holds."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
+from pipeline.storage.store import Store
 from schemas.dialect import Dialect
 from schemas.fingerprint import Identity, run_id
 from schemas.generation_spec import GenerationSpec, LevelSpec, ModelSpec, RootsSpec, Topic
 from schemas.manifest import Counts, Manifest, RunFile, ShardEntry, Software
+from schemas.measures import no_measures
 from schemas.records import KEEP, Candidate, Node, Verdict, to_ids
 
 SOFTWARE = Software(backend="scripted", backend_version="1", device="cpu", dtype="float32")
@@ -38,7 +42,7 @@ def make_node(tree_id: int, path: tuple[int, ...], verdict: Verdict = KEEP) -> N
 
 def make_nodes(trees: int, children: int) -> list[Node]:
     """Rows in (tree, path) order; every third child is a duplicate of the first."""
-    duplicate = Verdict("duplicate", keeper_id="first", similarity=1.0, scores={"mmr": 0.5})
+    duplicate = Verdict("duplicate", keeper_id="first", similarity=1.0)
     return [
         make_node(tree, (child,), duplicate if child % 3 == 2 else KEEP)
         for tree in range(trees)
@@ -83,7 +87,7 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
         template="c",
         dialect="d",
         recipe_version=1,
-        curation_version=1,
+        curation={"selection": "1"},
     )
     dialect = Dialect(
         tokenizer="t",
@@ -103,3 +107,11 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
         dialect=dialect,
         openings={"cats": (1, 2, 3)},
     )
+
+
+def write_nodes(
+    store: Store, nodes: Sequence[Node], *, wave: str = "000000", attempt: str = "a", run: str = RUN
+) -> tuple[ShardEntry, ...]:
+    """Rows of which nothing was measured, as shards."""
+    rows = WaveRows(nodes, no_measures(len(nodes)))
+    return write_shards(store, ShardPlace(run, wave, attempt), rows, {})

@@ -29,10 +29,12 @@ class Ranking:
     ) -> None:
         weight = 0.0 if diversity is None else diversity.weight
         self._worth = np.where(closed, _OUT, weight * relevance)
-        self._novelty = 1.0 - weight
+        self._novelty = 0.0 if diversity is None else 1.0 - weight
         self._max_cosine = None if diversity is None else diversity.max_cosine
-        self._directions = None if diversity is None or not directions.known else directions
+        self._directions = directions if directions.known else None
         self._nearest: npt.NDArray[np.float64] | None = None
+        self._keeper = np.empty(0, dtype=np.int64)
+        """By place, which of those kept is nearest to it, the first kept of equals."""
 
     def best(self) -> int | None:
         """The next one to be kept; None when nobody is left."""
@@ -49,12 +51,21 @@ class Ranking:
         cosines = self._directions.with_one(place)
         if self._nearest is None:
             self._nearest = cosines.copy()
+            self._keeper = np.full(len(cosines), place)
         else:
-            np.maximum(self._nearest, cosines, out=self._nearest)
+            nearer = cosines > self._nearest
+            np.copyto(self._nearest, cosines, where=nearer)
+            np.copyto(self._keeper, place, where=nearer)
         if self._max_cosine is None:
             return []
         hits = np.flatnonzero(cosines >= self._max_cosine)
         return list(zip(hits.tolist(), cosines[hits].tolist(), strict=True))
+
+    def closest(self, place: int) -> tuple[int, float] | None:
+        """Who of those kept is closest to one, with the cosine; None where nothing is known."""
+        if self._nearest is None:
+            return None
+        return int(self._keeper[place]), float(self._nearest[place])
 
     def remove(self, place: int) -> None:
         """One that was kept or dropped."""

@@ -45,27 +45,25 @@ class Selection:
             if not self.closed[family[0]]:
                 self._keep(family[0], rank=0)
             return
-        kept = self._keep_the_best(family, fanout)
-        rest = [row for row in family if not self.closed[row]]
-        if rest:
-            self._drop_surplus(rest, kept)
-
-    def _keep_the_best(self, family: range, fanout: int) -> list[int]:
-        """In the order of keeping."""
         rows = slice(family.start, family.stop)
         ranking = Ranking(
             self.diversity, self.relevance[rows], self.directions[rows], self.closed[rows]
         )
-        kept: list[int] = []
-        while len(kept) < fanout and (place := ranking.best()) is not None:
+        self._keep_the_best(family, ranking, fanout)
+        for row in family:
+            if not self.closed[row]:
+                self._drop_surplus(row, family, ranking)
+
+    def _keep_the_best(self, family: range, ranking: Ranking, fanout: int) -> None:
+        rank = 0
+        while rank < fanout and (place := ranking.best()) is not None:
             row = family[place]
-            gone = self._keep(row, rank=len(kept))
+            gone = self._keep(row, rank=rank)
             gone += self._drop_similar(row, family, ranking.keep(place))
-            kept.append(row)
+            rank += 1
             for other in gone:
                 if other in family:
                     ranking.remove(other - family.start)
-        return kept
 
     def _keep(self, row: int, *, rank: int) -> list[int]:
         """Keep a row and drop what repeats it; the rows that are closed by this."""
@@ -93,20 +91,14 @@ class Selection:
         self.verdicts[row] = Verdict(reason, self.node_ids[keeper], _stored(similarity))
         return True
 
-    def _drop_surplus(self, rest: list[int], kept: list[int]) -> None:
-        """With the kept sibling that each is closest to, the first kept of equals."""
-        self.closed[rest] = True
-        if not self.directions.known:
-            for row in rest:
-                self.verdicts[row] = SURPLUS
-            return
-        cosines = self.directions[rest].cosines(self.directions[kept])
-        closest = cosines.argmax(axis=1)
-        for row, place, cosine in zip(
-            rest, closest.tolist(), cosines.max(axis=1).tolist(), strict=True
-        ):
-            keeper = self.node_ids[kept[place]]
-            self.verdicts[row] = Verdict("surplus", keeper, _stored(cosine))
+    def _drop_surplus(self, row: int, family: range, ranking: Ranking) -> None:
+        """With the kept sibling that it is closest to, where vectors tell."""
+        closest = ranking.closest(row - family.start)
+        if closest is None:
+            self.closed[row], self.verdicts[row] = True, SURPLUS
+        else:
+            place, cosine = closest
+            self._drop(row, "surplus", family[place], cosine)
 
 
 def _stored(similarity: float) -> float:

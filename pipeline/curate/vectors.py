@@ -18,6 +18,8 @@ _EXACT_IN_FLOAT32 = 2**24 // 128**2
 """Dimensions."""
 _BLOCK = 256
 """Rows whose cosines are worked out at once."""
+_FEWEST, _MOST = 256, 4096
+"""Members of a family whose dot products are all kept, for they are fewer than 2**24."""
 
 
 def quantise(vectors: npt.NDArray[np.float32]) -> Vectors:
@@ -45,6 +47,7 @@ class Directions:
         self._numbers: npt.NDArray[np.floating[Any]] = vectors.astype(
             np.float64 if long else np.float32
         )
+        self._blocks: dict[int, npt.NDArray[np.floating[Any]]] = {}
         squares = np.vecdot(self._numbers, self._numbers).astype(np.float64)
         # A zero row has no dot product but 0, so any divisor will do.
         self._squares = np.where(squares == 0.0, 1.0, squares)
@@ -61,15 +64,26 @@ class Directions:
         """Some of them."""
         picked = object.__new__(Directions)
         picked._numbers, picked._squares = self._numbers[rows], self._squares[rows]
+        picked._blocks = {}
         return picked
 
     def with_one(self, row: int) -> Cosines:
         """Of each with one of them."""
-        # Row by row in this thread: BLAS would start its own for each of thousands of short calls,
-        # which takes twenty times as long where other processes use the cores.
-        dots = np.vecdot(self._numbers, self._numbers[row])
-        found: Cosines = dots / np.sqrt(self._squares * self._squares[row])
+        found: Cosines = self._dots(row) / np.sqrt(self._squares * self._squares[row])
         return found
+
+    def _dots(self, row: int) -> npt.NDArray[np.floating[Any]]:
+        """In a large family most rows are asked about, so they are worked out a block at a time."""
+        if not _FEWEST <= len(self) <= _MOST:
+            # In this thread: BLAS would start its own for each of thousands of short calls, which
+            # takes twenty times as long where other processes use the cores.
+            dots: npt.NDArray[np.floating[Any]] = np.vecdot(self._numbers, self._numbers[row])
+            return dots
+        number, place = divmod(row, _BLOCK)
+        if number not in self._blocks:
+            block = self._numbers[number * _BLOCK : (number + 1) * _BLOCK]
+            self._blocks[number] = block @ self._numbers.T
+        return self._blocks[number][place]
 
     def cosines(self, others: "Directions") -> Cosines:
         """Of each with each of the others."""

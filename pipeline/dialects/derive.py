@@ -36,6 +36,7 @@ def derive_dialect(tokenizer: Tokenizer, *, eos_ids: Sequence[int] = ()) -> Dial
         leak_strings=leak_strings(tokenizer, markers, (user, assistant)),
         reasoning_close=reasoning.close if reasoning else markers.answer_opener,
         reasoning_open=reasoning.open if reasoning else "",
+        reasoning_end=reasoning.end if reasoning else "",
         blank_ids=reasoning.blanks if reasoning else (),
         system="system" if takes_system(tokenizer) else "user",
     )

@@ -37,6 +37,8 @@ class Reasoning(NamedTuple):
     """Both tags, where they are tokens of their own."""
     open: str
     """The text of the opening tag."""
+    end: str
+    """The text of the closing tag."""
     blanks: tuple[int, ...]
     """Ids made of the white space that the template strips after the closing tag."""
 
@@ -47,7 +49,9 @@ def read_reasoning(tokenizer: Tokenizer) -> Reasoning | None:
         if _strips(tokenizer, tags):
             close = _close_ids(tokenizer, tags)
             opening = ids_of(tokenizer, tags.open + "\n", tags.open)
-            return Reasoning(close, close + opening, tags.open, _blank_ids(tokenizer, tags))
+            return Reasoning(
+                close, close + opening, tags.open, tags.close, _blank_ids(tokenizer, tags)
+            )
     return None
 
 

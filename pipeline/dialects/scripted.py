@@ -22,6 +22,11 @@ def scripted_dialect() -> Dialect:
     )
 
 
+def scripted_ids(text: str) -> tuple[int, ...]:
+    """A text of the run's own."""
+    return tuple(text.encode())
+
+
 def scripted_opening(text: str) -> Ids:
     """The ids up to where the first user's text starts."""
     return to_ids([*text.encode(), OPEN_USER])

@@ -50,6 +50,11 @@ def load_tokenizer(location: str) -> Tokenizer:
     return tokenizer
 
 
+def encode(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
+    """The ids of a text of the run's own, which stands between markers."""
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def decode(tokenizer: Tokenizer, ids: Sequence[int] | Ids) -> str:
     """The text of ids as it is, control tokens included."""
     return tokenizer.decode(

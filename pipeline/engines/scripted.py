@@ -162,7 +162,7 @@ class ScriptedEngine:
         self._cached_tokens += (request.n - 1) * len(request.prompt)
         for index in range(request.first_child, request.first_child + request.n):
             seed = next(self._own_seeds) if request.seed is None else request.seed + index
-            turn = self._author.write(seed, sampling)
+            turn = self._author.write(seed, sampling, request.kind)
             self._tokens += turn.num_sampled
             last_step = self._steps + max(1, -(-turn.num_sampled // per_step))
             key = ChildKey(request.parent_id, request.kind, index)

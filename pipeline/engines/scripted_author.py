@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.engines.scripted_config import ScriptedConfig
 from pipeline.engines.trim import trim_stop_string
-from schemas.records import Ids, Sampling
+from schemas.records import Ids, Kind, Sampling
 
 CONTROL_TEXTS = {256: "<user>", 257: "<assistant>", 258: "<end>"}
 VOCAB_SIZE = 259
@@ -95,11 +95,14 @@ class Author:
         self._phrase_counts = _phrase_counts(config.mean_tokens, config.sigma)
         self._num_hash = _HEAD_BYTES + max(self._phrase_counts)
 
-    def write(self, seed: int, sampling: Sampling) -> Turn:
-        """The turn of the child with this seed."""
+    def write(self, seed: int, sampling: Sampling, kind: Kind = "turn") -> Turn:
+        """The turn of the child with this seed; a judgement is a number from 1 to 5."""
         name = seed.to_bytes(16, "little", signed=True)
         picks = shake_128(name).digest(self._num_hash)
         habit = self._habit(int.from_bytes(picks[:2], "little")) if self._habits else None
+        if kind == "judge" and habit is None:
+            score = str(1 + picks[_HEAD_BYTES] % 5)
+            return _end(_ids(score.encode()), score, sampling)
         if habit == "truncate" or not sampling.stop_ids:
             num_phrases = sampling.max_tokens // _SHORTEST_PHRASE + 1
             body = _prose(shake_128(name).digest(_HEAD_BYTES + num_phrases)[_HEAD_BYTES:])

@@ -1,8 +1,10 @@
 """How far a run is: counts by level and reason, speed, and what is left."""
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.tree.recipe import Recipe
@@ -72,25 +74,54 @@ class Status:
         return sum((level.dropped for level in self.levels), Counter())
 
 
+class Tally:
+    """The ledger added up, a manifest at a time."""
+
+    def __init__(self, spec: GenerationSpec, recipe: Recipe) -> None:
+        self._plan = make_plan(spec, recipe)
+        self._levels = tuple(LevelStatus(row.level, row.role) for row in self._plan.levels)
+        self._busy = BusyTime()
+        self._attempts: set[str] = set()
+
+    def add(self, manifest: Manifest) -> None:
+        """Book a wave."""
+        self._levels[WaveId.parse(manifest.wave).level - 1].add(manifest)
+        self._busy.add(manifest.started_at, manifest.finished_at)
+        self._attempts.add(manifest.attempt)
+
+    def status(self) -> Status:
+        """The sums, and what they say about the rest."""
+        _expect(self._plan, self._levels)
+        busy = self._busy.total
+        left = _eta(self._plan, self._levels, busy)
+        return Status(self._levels, busy, len(self._attempts), left)
+
+
 def status_of(spec: GenerationSpec, recipe: Recipe, manifests: Iterable[Manifest]) -> Status:
     """Add up the ledger."""
-    plan = make_plan(spec, recipe)
-    booked = list(manifests)
-    levels = tuple(LevelStatus(row.level, row.role) for row in plan.levels)
-    for manifest in booked:
-        levels[WaveId.parse(manifest.wave).level - 1].add(manifest)
-    _expect(plan, levels)
-    busy = busy_time([(m.started_at, m.finished_at) for m in booked])
-    return Status(levels, busy, len({m.attempt for m in booked}), _eta(plan, levels, busy))
+    tally = Tally(spec, recipe)
+    for manifest in manifests:
+        tally.add(manifest)
+    return tally.status()
 
 
-def busy_time(intervals: Sequence[tuple[float, float]]) -> float:
-    """Length of the union of intervals."""
-    total, end = 0.0, float("-inf")
-    for start, stop in sorted(intervals):
-        total += max(0.0, stop - max(start, end))
-        end = max(end, stop)
-    return total
+class BusyTime:
+    """The length of the union of intervals, in whatever order they come."""
+
+    def __init__(self) -> None:
+        self.total = 0.0
+        self._apart: list[tuple[float, float]] = []
+        """The union: intervals that do not touch, in order."""
+
+    def add(self, start: float, stop: float) -> None:
+        """One more interval, which ends after it starts."""
+        first = bisect_left(self._apart, start, key=itemgetter(1))
+        last = bisect_right(self._apart, stop, key=itemgetter(0))
+        joined = self._apart[first:last]
+        if joined:
+            start, stop = min(start, joined[0][0]), max(stop, joined[-1][1])
+        self.total += (stop - start) - sum(b - a for a, b in joined)
+        self._apart[first:last] = [(start, stop)]
 
 
 def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:

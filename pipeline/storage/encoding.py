@@ -1,16 +1,15 @@
-"""The node table as Parquet bytes, and back with every check.
+"""A table of a run as Parquet bytes, and back with every check.
 
 Equal rows give equal bytes (of one pyarrow version): no timestamps, and options that depend on
 nothing but the schema.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from schemas.errors import CorruptData, NewerSchema
-from schemas.node_table import NODE_SCHEMA, TABLE_VERSION
 
 ROWS_PER_GROUP = 16_384
 
@@ -52,8 +51,8 @@ def encode(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
         table.schema,
         compression="zstd",
         compression_level=3,
-        use_dictionary=_DICTIONARY,
-        column_encoding=_ENCODING,
+        use_dictionary=[name for name in _DICTIONARY if _top(name) in table.column_names],
+        column_encoding={n: e for n, e in _ENCODING.items() if _top(n) in table.column_names},
         write_page_checksum=True,
     ) as writer:
         writer.write_table(table, row_group_size=ROWS_PER_GROUP)
@@ -62,38 +61,39 @@ def encode(table: pa.Table, metadata: Mapping[str, str]) -> bytes:
     return payload
 
 
-def decode(payload: bytes, *, name: str, rows: int, columns: Sequence[str] | None) -> pa.Table:
-    """The rows of a shard in today's schema; columns that it lacks are null."""
+def _top(leaf: str) -> str:
+    """The column that a Parquet leaf belongs to."""
+    return leaf.partition(".")[0]
+
+
+def decode(payload: bytes, *, name: str, rows: int, schema: pa.Schema) -> pa.Table:
+    """The rows of a shard in today's schema, or a part of it; columns that it lacks are null."""
     try:
         file = pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True)
         present = file.schema_arrow
-        _check_version(present, name)
-        wanted = list(NODE_SCHEMA.names if columns is None else columns)
-        table = file.read([c for c in wanted if c in present.names], use_threads=False)
+        _check_version(present, schema, name)
+        wanted = [column for column in schema.names if column in present.names]
+        table = file.read(wanted, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise CorruptData(
             f"{name}: not a readable Parquet file, it was damaged: {error}"
         ) from error
     if table.num_rows != rows:
         raise CorruptData(f"{name}: holds {table.num_rows} rows, its manifest says {rows}.")
-    return _in_schema(table, wanted, name)
+    columns = [_column(table, field, name) for field in schema]
+    return pa.table(columns, schema=schema)
 
 
-def _check_version(present: pa.Schema, name: str) -> None:
+def _check_version(present: pa.Schema, ours: pa.Schema, name: str) -> None:
     found = (present.metadata or {}).get(_VERSION_KEY, b"")
     if not found.isdigit():
-        raise CorruptData(f"{name}: no node table, it carries no {_VERSION_KEY.decode()}.")
-    if int(found) > TABLE_VERSION:
+        raise CorruptData(f"{name}: no table of a run, it carries no {_VERSION_KEY.decode()}.")
+    known = int(ours.metadata[_VERSION_KEY])
+    if int(found) > known:
         raise NewerSchema(
-            f"{name}: written with node table {int(found)}, this version reads up to "
-            f"{TABLE_VERSION}; use the newer version of arborist that wrote it."
+            f"{name}: written with table version {int(found)}, this version reads up to "
+            f"{known}; use the newer version of arborist that wrote it."
         )
-
-
-def _in_schema(table: pa.Table, columns: Sequence[str], name: str) -> pa.Table:
-    fields = [NODE_SCHEMA.field(column) for column in columns]
-    schema = pa.schema(fields, metadata=NODE_SCHEMA.metadata)
-    return pa.table([_column(table, field, name) for field in fields], schema=schema)
 
 
 def _column(table: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray | pa.Array:

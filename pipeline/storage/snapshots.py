@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from pipeline.storage.drops import DROPS, number_of
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.settle import settle
-from pipeline.storage.shards import DROPPED, KEPT
+from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.store import Store
 from schemas.errors import AlreadyExists, CorruptData, StoreError
 from schemas.fingerprint import digest
@@ -40,15 +41,19 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
     """The sum of counts."""
     total: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
+    asides: Counter[str] = Counter()
     for part in parts:
-        total.update(part.model_dump(exclude={"dropped"}))
+        total.update(part.model_dump(exclude={"dropped", "asides"}))
         dropped.update(part.dropped)
+        asides.update(part.asides)
     return Counts(
         asked=total["asked"],
         kept=total["kept"],
         dropped=dict(sorted(dropped.items())),
         prompt_tokens=total["prompt_tokens"],
         output_tokens=total["output_tokens"],
+        asides=dict(sorted(asides.items())),
+        aside_tokens=total["aside_tokens"],
     )
 
 
@@ -64,16 +69,25 @@ def seal_snapshot(store: Store, snapshot: Snapshot) -> None:
 
 def latest(store: Store) -> Snapshot | None:
     """The snapshot with the highest number; None before the first seal."""
+    numbers = snapshot_numbers(store)
+    return read_snapshot(store, numbers[-1]) if numbers else None
+
+
+def snapshot_numbers(store: Store) -> list[int]:
+    """The numbers there are, in order."""
     stems = [name[len(SNAPSHOTS) + 1 : -5] for name in store.list(SNAPSHOTS)]
-    numbers = [int(stem) for stem in stems if stem.isdecimal()]
-    if not numbers:
-        return None
-    name = _name(max(numbers))
+    return sorted(int(stem) for stem in stems if stem.isdecimal())
+
+
+def read_snapshot(store: Store, number: int) -> Snapshot:
+    """The snapshot with a number; `NotFound` if there is none."""
+    name = _name(number)
     return _parse(store, name, store.read(name))
 
 
 def sweep_orphans(store: Store, snapshot: Snapshot) -> int:
-    """Delete the shards that no manifest of a complete run names; how many there were."""
+    """Delete the shards that no manifest of a complete run names, and the drop lists of lost
+    refinements; how many there were."""
     if not snapshot.complete:
         raise StoreError(
             f"{store.location}: snapshot {snapshot.number} is partial, and a driver may still be "
@@ -86,10 +100,25 @@ def sweep_orphans(store: Store, snapshot: Snapshot) -> int:
             f"waves (first: {min(unnamed)}), so nothing was swept."
         )
     named = {entry.name for entry in snapshot.shards}
-    orphans = [n for folder in (KEPT, DROPPED) for n in store.list(folder) if n not in named]
+    orphans = [n for folder in WAVE_TABLES for n in store.list(folder) if n not in named]
+    orphans += _orphan_drops(store)
     for orphan in orphans:
         store.delete(orphan)
     return len(orphans)
+
+
+def _orphan_drops(store: Store) -> list[str]:
+    """Drop lists made for a number whose snapshot names another one, or none.
+
+    While a number has no snapshot, a list made for it may be about to be named.
+    """
+    sealed = set(snapshot_numbers(store))
+    lists = [(number_of(name), name) for name in store.list(DROPS)]
+    named: dict[int, str | None] = {}
+    for number in {number for number, _ in lists} & sealed:
+        drops = read_snapshot(store, number).drops
+        named[number] = drops.name if drops else None
+    return [name for number, name in lists if number in named and named[number] != name]
 
 
 def _name(number: int) -> str:

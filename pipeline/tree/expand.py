@@ -1,6 +1,7 @@
 """Expand parents into requests, and attach the outcomes as candidates."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,8 +10,7 @@ from pipeline.tree.identity import node_id, prompt_hash, seed_base
 from pipeline.tree.prompt import ask, count_reasoning
 from pipeline.tree.recipe import LevelRule, with_stops
 from pipeline.tree.run import Run
-from schemas.dialect import Dialect
-from schemas.records import Candidate, ChildKey, Completion, Ids, Outcome, Request
+from schemas.records import Candidate, ChildKey, Completion, Ids, Kind, Outcome, Request, Role
 
 NO_IDS: Ids = np.empty(0, dtype=np.int32)
 
@@ -55,35 +55,45 @@ def _candidate(
 ) -> Candidate:
     path = (*parent.path, outcome.key.child_index)
     own_id = node_id(run.run_id, parent.tree_id, path)
+    place = Place(parent.tree_id, own_id, parent.node_id, path, rule.role)
+    reasoning = 0
+    if isinstance(outcome, Completion) and rule.role == "assistant":
+        reasoning = count_reasoning(outcome.token_ids, run.dialect)
+    return fill(place, outcome, prompt_hash=hashed, reasoning_tokens=reasoning)
+
+
+class Place(NamedTuple):
+    """Where a row stands, known before its text exists."""
+
+    tree_id: int
+    node_id: str
+    parent_id: str
+    path: tuple[int, ...]
+    role: Role
+    kind: Kind = "turn"
+
+
+def fill(
+    place: Place, outcome: Outcome, *, prompt_hash: str, reasoning_tokens: int = 0
+) -> Candidate:
+    """What came back, in its place; a failure is a row without text."""
     if not isinstance(outcome, Completion):
         return Candidate(
-            tree_id=parent.tree_id,
-            node_id=own_id,
-            parent_id=parent.node_id,
-            path=path,
-            role=rule.role,
+            **place._asdict(),
             token_ids=NO_IDS,
             text="",
             finish_reason="failed",
             failure=outcome.reason,
-            prompt_hash=hashed,
+            prompt_hash=prompt_hash,
         )
     return Candidate(
-        tree_id=parent.tree_id,
-        node_id=own_id,
-        parent_id=parent.node_id,
-        path=path,
-        role=rule.role,
+        **place._asdict(),
         token_ids=outcome.token_ids,
         text=outcome.text,
         stop_id=outcome.stop_id,
-        reasoning_tokens=_reasoning(rule, outcome.token_ids, run.dialect),
+        reasoning_tokens=reasoning_tokens,
         finish_reason=outcome.finish_reason,
         logprob_sum=outcome.logprob_sum,
         token_logprobs=outcome.token_logprobs,
-        prompt_hash=hashed,
+        prompt_hash=prompt_hash,
     )
-
-
-def _reasoning(rule: LevelRule, token_ids: Ids, dialect: Dialect) -> int:
-    return count_reasoning(token_ids, dialect) if rule.role == "assistant" else 0

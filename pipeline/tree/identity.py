@@ -19,9 +19,9 @@ def _place(run_id: str, tree_id: int, path: tuple[int, ...], purpose: str, size:
     ).digest()
 
 
-def node_id(run_id: str, tree_id: int, path: tuple[int, ...]) -> str:
+def node_id(run_id: str, tree_id: int, path: tuple[int, ...], kind: Kind = "turn") -> str:
     """The id of the node at a path of child indices; () is the root."""
-    return _place(run_id, tree_id, path, "node", 16).hex()
+    return _place(run_id, tree_id, path, "node" if kind == "turn" else kind, 16).hex()
 
 
 def seed_base(run_id: str, tree_id: int, path: tuple[int, ...], kind: Kind = "turn") -> int:

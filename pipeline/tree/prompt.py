@@ -29,6 +29,13 @@ def _marker(last: Role, dialect: Dialect, *, asking: bool) -> tuple[int, ...]:
     return dialect.ask_assistant if asking else dialect.after_user
 
 
+def visible_text(node: Candidate, dialect: Dialect) -> str:
+    """What a reader sees of a turn: the text without its reasoning."""
+    if not node.reasoning_tokens or not dialect.reasoning_end:
+        return node.text
+    return node.text.rpartition(dialect.reasoning_end)[2].lstrip()
+
+
 def count_reasoning(token_ids: Ids, dialect: Dialect) -> int:
     """How many leading ids of an assistant turn its template strips from history."""
     close = dialect.reasoning_close

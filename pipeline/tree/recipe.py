@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from schemas.curation_spec import JudgeSpec
 from schemas.dialect import Dialect
 from schemas.generation_spec import GenerationSpec
 from schemas.records import Root, Sampling
@@ -20,6 +21,8 @@ class LevelRule:
     sampling: Sampling
     """Without the stops that the dialect adds."""
     group: str
+    judge: JudgeSpec | None = None
+    """What the model is asked about each turn, where a score of it is wanted."""
 
 
 class Recipe(Protocol):

@@ -1,7 +1,7 @@
 """All that decides rows, in one value: what every pure function of growth may ask for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pipeline.tree.recipe import Recipe
 from schemas.dialect import Dialect
@@ -19,3 +19,7 @@ class Run:
     dialect: Dialect
     openings: Mapping[str, Ids]
     """Opening ids of each root's text."""
+    questions: Mapping[str, Ids] = field(default_factory=dict)
+    """Ids of each question about a turn."""
+    curation: Mapping[str, str] = field(default_factory=dict)
+    """Versions of what decides verdicts, as the run's identity has them."""

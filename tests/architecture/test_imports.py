@@ -6,11 +6,15 @@ from tests.architecture.source import PACKAGES, Module, imports, modules
 
 PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
-LOOPS = ("generate", "flight", "lineage", "seal", "verify", "watch")
+LOOPS = (
+    *("generate", "flight", "judging", "lineage", "refine", "seal", "watch"),
+    *("verify", "verify_drops", "verify_verdicts"),
+)
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
-    *("pipeline.storage", "pipeline.pool.pool"),
-    *("pipeline.flight", "pipeline.lineage", "pipeline.watch"),
+    *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
+    *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.watch"),
+    *("pipeline.verify_drops", "pipeline.verify_verdicts"),
 )
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -22,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline.curate": PURE,
     "pipeline.dialects": EDGES,
     "pipeline.engines": EDGES,
+    "pipeline.embedders": EDGES,
     "pipeline.storage": EDGES,
     "pipeline.pool": ("schemas", "pipeline.engines.engine"),
     "pipeline.report": (*PURE, "pipeline.plan", "pipeline.storage"),
@@ -32,11 +37,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 ONLY_IN = {
     "vllm": ("pipeline.engines",),
-    "torch": ("pipeline.engines", "jobs.prepare_model"),
+    "torch": ("pipeline.engines", "pipeline.embedders", "jobs.prepare_model"),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
-    "ray": ("pipeline.pool.ray",),
-    "transformers": ("pipeline.dialects", "jobs.prepare_model"),
+    "ray": ("pipeline.pool",),
+    "model2vec": ("pipeline.embedders", "jobs.prepare_embedder"),
+    "sentence_transformers": ("pipeline.embedders", "jobs.prepare_embedder"),
+    "py3langid": ("pipeline.curate.filters",),
+    "better_profanity": ("pipeline.curate.filters",),
+    "transformers": ("pipeline.dialects", "jobs.prepare_model", "jobs.prepare_embedder"),
 }
 
 
@@ -92,7 +101,7 @@ def test_module_imports_only_what_its_room_may_see(module):
         ("jobs.cli", "tests.stored"),
         ("pipeline.generate", "ray"),
         ("pipeline.storage.ledger", "vllm.engine"),
-        ("pipeline.pool.pool", "ray"),
+        ("pipeline.curate.curate", "model2vec"),
         ("jobs.probe", "transformers"),
     ],
 )

@@ -11,6 +11,9 @@ wall_us   wall time over the candidates. Engines are threads here, so it holds t
 net_us    wall_us without the CPU time that the engines' own threads took.
 rss_mib   the most memory the process held; `--store memory` keeps all rows in it.
 
+Turns are measured by one worker process, whose time is not the driver's; near duplicates are looked
+for, and with --diversity the children kept are chosen by MMR.
+
 The split is CPU time of the driver's thread by step, and beside it the step's wall time: what a
 commit waits for the disk, or the pool for its engines. `rest` is what no step accounts for.
 """
@@ -58,6 +61,9 @@ def arguments() -> argparse.Namespace:
         "--store", choices=("file", "memory"), default="file", help="where shards are committed"
     )
     parser.add_argument("--tokens", type=int, default=MEAN_TOKENS, help="mean length of a turn")
+    parser.add_argument(
+        "--diversity", action="store_true", help="choose siblings by MMR over hashed vectors too"
+    )
     parser.add_argument("--profile", metavar="FILE", help="write the larger run's cProfile here")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
@@ -68,6 +74,7 @@ def measure_apart(args: argparse.Namespace, nodes: int) -> dict:
     """One size in a process of its own, so that neither finds the other's memory."""
     command = [sys.executable, __file__, "--alone", "--nodes", str(nodes)]
     command += ["--engines", str(args.engines), "--store", args.store, "--tokens", str(args.tokens)]
+    command += ["--diversity"] if args.diversity else []
     if args.profile and nodes == args.nodes:
         command += ["--profile", args.profile]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
@@ -135,8 +142,15 @@ def spec_content(args: argparse.Namespace, location: str, trees: int) -> dict:
             "model": {"name": "scripted", "context": 1 << 20},
             "roots": {"trees": trees, "topics": [{"text": "A chat about everyday science."}]},
             "levels": levels,
+            "curation": {"diversity": {} if args.diversity else None},
         },
-        "execution": {"location": location, "pool": "local", "engines": {"main": group}},
+        "execution": {
+            "location": location,
+            "pool": "local",
+            "embedder": "hashing",
+            "workers": 1,
+            "engines": {"main": group},
+        },
     }
 
 
@@ -179,9 +193,9 @@ class Steps:
         for name in ("add", "step"):
             self.watch(ScriptedEngine, name, "engine")
 
-    def watch_driver(self, pool: object) -> None:
+    def watch_driver(self, pool: object, workers: object) -> None:
         """Every step of the loop, where the loop looks it up."""
-        from pipeline import generate
+        from pipeline import generate, judging
         from pipeline.flight import Flight
         from pipeline.lineage import Lineage
         from pipeline.storage import shards
@@ -193,10 +207,14 @@ class Steps:
             self.watch(Flight, name, "flight")
         self.watch(generate, "expand", "expand")
         self.watch(generate, "attach", "attach")
-        self.watch(generate, "curate", "curate")
+        self.watch(judging, "curate", "curate")
+        self.watch(generate, "turns_of", "workers")
+        for name in ("submit", "collect"):
+            self.watch(workers, name, "workers")
         self.watch(generate, "frontier_of", "frontier")
         self.watch(Lineage, "parents", "frontier")
-        self.watch(shards, "to_table", "parquet: table")
+        for name in ("to_table", "to_feature_table"):
+            self.watch(shards, name, "parquet: table")
         self.watch(shards, "encode", "parquet: encode")
         self.watch(shards, "_create", "commit: shards")
         self.watch(Ledger, "commit", "commit: manifest")
@@ -207,8 +225,9 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     """Grow the run; how many waves, candidates and tokens it had."""
     from bench_watch import Silent
 
+    from jobs.curation import make_workers
     from jobs.wiring import make_pool, open_run_value, pace_of, resolve
-    from pipeline.generate import Attempt
+    from pipeline.generate import Attempt, Hands
     from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
@@ -218,18 +237,21 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     store = open_store(join(spec.execution.location, run_file.run_id))
     run_file = create_run(store, run_file)
     pool = make_pool(spec, run_file)
+    hands = Hands(pool, make_workers(spec, run_file.dialect))
     steps.watch_engines()
-    steps.watch_driver(pool)
+    steps.watch_driver(*hands)
     pace = pace_of(spec.execution)
     try:
         pool.start()
+        hands.workers.start()
         run = open_run_value(run_file)
-        attempt = Attempt(run, "bench", store=store, pool=pool, pace=pace, watch=Silent())
-        work = partial(attempt.generate, max_failed_share=0.0)
+        attempt = Attempt(run, "bench", store=store, hands=hands, pace=pace, watch=Silent())
+        work = partial(attempt.generate, {}, max_failed_share=0.0)
         cpu, wall = time.thread_time(), time.perf_counter()
         profiled(work, profile) if profile else work()
         steps.total, steps.wall = time.thread_time() - cpu, time.perf_counter() - wall
     finally:
+        hands.workers.close()
         pool.close()
     manifests = Ledger(store).all().values()
     counts = [manifest.counts for manifest in manifests]

@@ -223,28 +223,32 @@ def run_product(spec, run_file) -> dict:
     """The run that `arborist generate` does, from the first wave to the last commit."""
     from bench_watch import Silent
 
+    from jobs.curation import make_workers
     from jobs.wiring import make_pool, open_run_value, pace_of
-    from pipeline.generate import Attempt
+    from pipeline.generate import Attempt, Hands
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
 
     store = open_store(join(spec.execution.location, run_file.run_id))
     create_run(store, run_file)
     pool = make_pool(spec, run_file)
+    hands = Hands(pool, make_workers(spec, run_file.dialect))
     run = open_run_value(run_file)
     try:
         pool.start()
+        hands.workers.start()
         warm_up(pool, run)
         prompts = record_prompts(pool)
         before = only_engine(pool)
         attempt = Attempt(
-            run, "bench", store=store, pool=pool, pace=pace_of(spec.execution), watch=Silent()
+            run, "bench", store=store, hands=hands, pace=pace_of(spec.execution), watch=Silent()
         )
         begun, driver = Clock(), time.thread_time()
-        attempt.generate(max_failed_share=0.0)
+        attempt.generate({}, max_failed_share=0.0)
         times, driver = begun.passed(), time.thread_time() - driver
         after = only_engine(pool)
     finally:
+        hands.workers.close()
         pool.close()
     asked, cached = (
         getattr(after, name) - getattr(before, name) for name in ("prompt_tokens", "cached_tokens")

@@ -9,13 +9,12 @@ from functools import partial
 import pytest
 
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.shards import write_shards
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, NewerSchema, StoreError
 from schemas.fingerprint import canonical, digest
 from schemas.manifest import FORMAT_VERSION, Manifest
 from tests.faulty_store import FaultyStore, Killed, Mode
-from tests.stored import RUN, make_manifest, make_nodes
+from tests.stored import make_manifest, make_nodes, write_nodes
 
 OpenAgain = Callable[[], Store]
 NAME = "ledger/000000.json"
@@ -105,7 +104,7 @@ def test_commit_of_a_killed_driver_is_whole_or_absent(
 
 def test_discard_deletes_the_shards_of_the_loser_only(store: Store) -> None:
     nodes, ledger = make_nodes(2, 4), Ledger(store)
-    write = partial(write_shards, store, run_id=RUN, wave="000000", nodes=nodes)
+    write = partial(write_nodes, store, nodes)
     theirs, ours = write(attempt="theirs"), write(attempt="ours")
     winner = ledger.commit(make_manifest(attempt="theirs", shards=theirs))
     assert ledger.commit(make_manifest(attempt="ours", shards=ours)) == winner

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.recipes import RECIPES
+from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import build_snapshot
 from pipeline.tree.conversations import conversations
 from pipeline.tree.expand import expand
 from pipeline.tree.frontier import frontier_of, root_parents
-from schemas.manifest import Counts, ShardEntry
+from schemas.feature_table import FEATURE_SCHEMA
+from schemas.manifest import Counts, ShardEntry, Table
 from schemas.node_table import NODE_SCHEMA, TABLE_VERSION
 from tests.stored import make_manifest, make_run_file
 from tests.unit.samples import grow, grow_level, make_run, make_spec
@@ -58,13 +60,14 @@ def linearised() -> str:
 
 def node_table() -> str:
     """The schema of every shard."""
-    return f"version {TABLE_VERSION}\n{NODE_SCHEMA.to_string()}\n"
+    return f"version {TABLE_VERSION}\n{NODE_SCHEMA.to_string()}\n\n{FEATURE_SCHEMA.to_string()}\n"
 
 
-def shard(*, dropped: bool) -> ShardEntry:
+def shard(table: Table) -> ShardEntry:
     """An entry of a shard."""
-    name = f"{'dropped' if dropped else 'nodes'}/000000-a.parquet"
-    return ShardEntry(name=name, rows=3, bytes=99, sha256="5" * 64, dropped=dropped)
+    return ShardEntry(
+        name=f"{table}/000000-a.parquet", rows=3, bytes=99, sha256="5" * 64, table=table
+    )
 
 
 def manifest() -> str:
@@ -74,7 +77,7 @@ def manifest() -> str:
 
 def _manifest():
     counts = Counts(asked=4, kept=3, dropped={"empty": 1}, prompt_tokens=40, output_tokens=30)
-    shards = (shard(dropped=False), shard(dropped=True))
+    shards = tuple(map(shard, WAVE_TABLES))
     return make_manifest(counts=counts, shards=shards, run="00000000000000ff")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from pipeline.recipes import RECIPES
 from pipeline.report.status import status_of
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
+from pipeline.storage.shards import read_shard
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
+from pipeline.tree.judge import read_score
+from schemas.curation_spec import JudgeSpec
 from schemas.execution_spec import RunSpec
 from tests.builders import (
     ODD,
@@ -230,3 +234,54 @@ def test_generate_ray_pool_gives_the_rows_of_the_local_pool(own_ray: None):
     group = {"replicas": 2, "cpus": 0.5}
     run_scripted(by_ray, make_spec(pool="ray", ray_address="auto", group=group))
     assert_whole(by_ray, rows_of(local))
+
+
+JUDGED = {"filters": ["empty", {"filter": "judge", "roles": ["assistant"], "min_score": 3}]}
+
+
+def test_generate_with_a_judge_keeps_what_it_likes_and_shows_what_it_said():
+    spec, store = make_spec(trees=4, generation={"curation": JUDGED}), memory_store()
+    snapshot = run_scripted(store, spec)
+    assert_whole(store, rows_of(store))
+    asides = [entry for entry in snapshot.shards if entry.table == "asides"]
+    judgements = [row for entry in asides for row in read_shard(store, entry).to_pylist()]
+    rows = {row["node_id"]: row for row in rows_of(store)}
+    scores = {
+        node_id: score["value"]
+        for node_id, row in rows.items()
+        for score in row["scores"] or ()
+        if score["name"] == "judge"
+    }
+    assert snapshot.counts.asides == {"judge": len(judgements)}
+    assert {rows[said["parent_id"]]["role"] for said in judgements} == {"assistant"}
+    for said in judgements:
+        node = rows[said["parent_id"]]
+        score = read_score(said["text"], JudgeSpec())
+        assert score == scores.get(node["node_id"]) or isnan(score)
+        disliked = scores.get(node["node_id"], 0) < 3
+        assert (node["drop_reason"] == "judge") == disliked
+    assert {row["drop_reason"] for row in rows.values() if row["role"] == "assistant"} > {"judge"}
+
+
+def test_generate_judges_only_what_no_other_filter_drops():
+    spec, store = make_spec(trees=4, generation={"curation": JUDGED}), memory_store()
+    snapshot = run_scripted(store, spec)
+    asides = [entry for entry in snapshot.shards if entry.table == "asides"]
+    judged = {row["parent_id"] for e in asides for row in read_shard(store, e).to_pylist()}
+    for row in rows_of(store):
+        passed = row["role"] == "assistant" and row["finish_reason"] != "failed"
+        assert (row["node_id"] in judged) == (passed and row["drop_reason"] != "empty")
+
+
+def test_generate_near_duplicates_fall_among_siblings_and_a_cohorts_openings():
+    scripted = {"mean_tokens": 60, "duplicate_share": 0.3}
+    spec = make_spec(trees=4, bounds=(4, 64), scripted=scripted)
+    store = memory_store()
+    run_scripted(store, spec)
+    rows = {row["node_id"]: row for row in rows_of(store)}
+    doubles = [row for row in rows.values() if row["drop_reason"] == "duplicate"]
+    assert any(rows[row["keeper_id"]]["tree_id"] != row["tree_id"] for row in doubles)
+    for row in doubles:
+        keeper = rows[row["keeper_id"]]
+        assert keeper["drop_reason"] is None
+        assert row["level"] == 1 or keeper["parent_id"] == row["parent_id"]

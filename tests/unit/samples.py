@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.curate.curate import curate
+from pipeline.curate.measure import Measurer
 from pipeline.dialects.scripted import scripted_dialect, scripted_opening
+from pipeline.embedders.hashing import HashingEmbedder
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
+from pipeline.judging import measured_rows, sampled
 from pipeline.recipes import RECIPES
 from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import Parent, frontier_of, root_candidate, root_parents
 from pipeline.tree.run import Run
+from pipeline.tree.turns import turns_of
 from schemas.generation_spec import GenerationSpec
 from schemas.records import KEEP, Candidate, ChildKey, Node, Outcome, Request, to_ids
 
@@ -60,7 +64,9 @@ def grow_level(run: Run, parents: Sequence[Parent], level: int, **settings: Any)
     requests = expand(run, "wave", parents, rule)
     outcomes = by_key(answer(requests, **settings))
     rows = attach(run, parents, requests, outcomes, rule)
-    verdicts = curate(rows, fanout=rule.fanout, spec=run.spec.curation, dialect=run.dialect)
+    measure = Measurer(run.spec.curation, run.dialect, embed=HashingEmbedder().embed)
+    measures = measure(turns_of(parents, sampled(rows), run.dialect)).take(measured_rows(rows))
+    verdicts = curate(rows, measures, fanout=rule.fanout, spec=run.spec.curation)
     return list(map(Node, rows, verdicts))
 
 

@@ -38,6 +38,8 @@ def test_waves_leave_once_whole_in_whatever_portions_outcomes_come(order, portio
         whole = flight.settle(shuffled[start : start + portion])
         assert [w.wave for w in whole] == sorted(w.wave for w in whole)
         assert flight.pending == max(0, len(shuffled) - start - portion)
+        for opened in whole:
+            flight.close(opened)
         left += whole
     assert sorted(wave.wave for wave in left) == [WaveId((0,)), WaveId((1,))]
     assert all(set(w.outcomes) == {k for r in w.requests for k in r.keys} for w in left)
@@ -55,7 +57,8 @@ def test_a_doubled_outcome_is_the_pools_defect():
 
 def test_an_outcome_of_a_wave_that_left_is_the_pools_defect():
     flight, outcomes = open_waves()
-    flight.settle(outcomes)
+    for opened in flight.settle(outcomes):
+        flight.close(opened)
     with pytest.raises(PoolError, match="resumable"):
         flight.settle(outcomes[-1:])
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.plan.plan import make_plan
 from pipeline.recipes import RECIPES
-from pipeline.report.status import busy_time, status_of
+from pipeline.report.status import BusyTime, status_of
 from schemas.manifest import Counts
 from tests.stored import make_manifest
 from tests.unit.samples import make_spec
@@ -23,6 +23,13 @@ def wave(name, *, asked=8, kept=8, frontier=8, tokens=800, at=0.0, attempt="a", 
 
 def status(*manifests, spec=SPEC):
     return status_of(spec, RECIPE, manifests)
+
+
+def busy_time(intervals):
+    busy = BusyTime()
+    for start, stop in intervals:
+        busy.add(start, stop)
+    return busy.total
 
 
 INTERVALS = st.lists(

@@ -38,7 +38,6 @@ VERDICTS = st.builds(
     keeper_id=st.none() | TEXT,
     similarity=st.none() | FLOAT32,
     mmr_rank=st.none() | INT32,
-    scores=st.dictionaries(TEXT, FLOAT32, max_size=3),
 )
 NODES = st.lists(st.builds(Node, CANDIDATES, VERDICTS), max_size=5)
 

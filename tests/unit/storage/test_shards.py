@@ -2,6 +2,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,15 +11,23 @@ from hypothesis import strategies as st
 
 from pipeline.storage.encoding import encode
 from pipeline.storage.file_store import FileStore
-from pipeline.storage.shards import read_shard, write_shards
+from pipeline.storage.shards import (
+    ShardPlace,
+    WaveRows,
+    read_shard,
+    read_wave,
+    wave_rows,
+    write_shards,
+)
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, NewerSchema
 from schemas.fingerprint import digest
 from schemas.manifest import ShardEntry
+from schemas.measures import Measures
 from schemas.node_table import NODE_SCHEMA, TABLE_VERSION, from_table, to_table
 from schemas.records import KEEP, Node, Verdict
 from tests.faulty_store import FaultyStore
-from tests.stored import RUN, make_node, make_nodes
+from tests.stored import RUN, make_node, make_nodes, write_nodes
 
 NODES = make_nodes(3, 5)
 KEPT = [node for node in NODES if node.verdict.kept]
@@ -31,7 +40,7 @@ def store(tmp_path: Path) -> FileStore:
 
 
 def write(store: Store, nodes: list[Node]) -> list[ShardEntry]:
-    return list(write_shards(store, run_id=RUN, wave="000000.1", attempt="a", nodes=nodes))
+    return list(write_nodes(store, nodes, wave="000000.1"))
 
 
 def put(store: FileStore, table: pa.Table, rows: int | None = None) -> ShardEntry:
@@ -47,7 +56,7 @@ def entry_of(payload: bytes, rows: int) -> ShardEntry:
         rows=rows,
         bytes=len(payload),
         sha256=digest(payload),
-        dropped=False,
+        table="nodes",
     )
 
 
@@ -57,7 +66,7 @@ def test_write_shards_parts_kept_from_dropped_in_the_order_given(store: FileStor
         "nodes/000000.1-a.parquet",
         "dropped/000000.1-a.parquet",
     )
-    assert (kept.dropped, dropped.dropped) == (False, True)
+    assert (kept.table, dropped.table) == ("nodes", "dropped")
     assert read_shard(store, kept).equals(to_table(RUN, KEPT), check_metadata=True)
     assert read_shard(store, dropped).equals(to_table(RUN, DROPPED), check_metadata=True)
 
@@ -231,3 +240,51 @@ def test_any_text_comes_back_as_it_was(
     for entry in entries:
         store.delete(entry.name)
     assert found == {(i,): text for i, text in enumerate(texts)}
+
+
+NAMES = ("chars", "judge")
+
+
+@st.composite
+def measured_waves(draw):
+    """Rows with a root, failures, and numbers about the others."""
+    nodes = [make_node(0, ())]
+    for child in range(draw(st.integers(0, 6))):
+        verdict = KEEP if draw(st.booleans()) else Verdict("odd")
+        row = make_node(0, (child,), verdict)
+        failed = draw(st.booleans()) and not verdict.kept
+        candidate = replace(row.candidate, failure="engine") if failed else row.candidate
+        nodes.append(Node(candidate, Verdict("failed:engine") if failed else verdict))
+    known = [node.candidate.level > 0 and node.candidate.failure is None for node in nodes]
+    rows = np.where(known, np.cumsum(known) - 1, -1)
+    numbers = draw(st.integers(0, 3)), draw(st.integers(0, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    scores = rng.random((sum(known), 2), dtype=np.float32)
+    scores[rng.random(scores.shape) < 0.3] = np.nan
+    signatures = rng.integers(0, 2**32, (sum(known), numbers[0]), dtype=np.uint32)
+    vectors = rng.integers(-127, 128, (sum(known), numbers[1]), dtype=np.int8)
+    measures = Measures(NAMES, scores, signatures, vectors)
+    asides = [Node(replace(make_node(0, (0, 0)).candidate, kind="judge"), KEEP)]
+    return WaveRows(nodes, measures.take(rows), asides if draw(st.booleans()) else ())
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(measured_waves())
+def test_wave_comes_back_as_it_was_stored(store: FileStore, rows: WaveRows) -> None:
+    entries = write_shards(store, ShardPlace(RUN, "000000", "a"), rows, {"embedder": "abc"})
+    back = wave_rows(read_wave(store, entries))
+    for entry in entries:
+        metadata = pq.read_metadata(pa.BufferReader(store.read(entry.name))).metadata
+        assert metadata[b"arborist.curation.embedder"] == b"abc"
+        store.delete(entry.name)
+    assert [n.candidate.path for n in back.nodes] == [n.candidate.path for n in rows.nodes]
+    assert [n.verdict for n in back.nodes] == [n.verdict for n in rows.nodes]
+    assert [n.candidate.kind for n in back.asides] == [n.candidate.kind for n in rows.asides]
+    for name in NAMES:
+        found = back.measures.column(name) if name in back.measures.names else np.nan
+        assert np.array_equal(
+            np.broadcast_to(found, len(rows.nodes)), rows.measures.column(name), equal_nan=True
+        )
+    for part in ("signatures", "vectors"):
+        stored, made = getattr(back.measures, part), getattr(rows.measures, part)
+        assert np.array_equal(stored, made) if made.any() else not stored.any()

@@ -6,13 +6,12 @@ import pytest
 from pipeline.storage.file_store import FileStore
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.reader import read_dropped, read_kept
-from pipeline.storage.shards import write_shards
 from pipeline.storage.snapshots import build_snapshot, latest, seal_snapshot, sweep_orphans
 from schemas.errors import AlreadyExists, CorruptData, StoreError
 from schemas.fingerprint import digest
 from schemas.manifest import Counts, Manifest, Snapshot
 from tests.faulty_store import FaultyStore
-from tests.stored import SOFTWARE, make_manifest, make_nodes, make_run_file
+from tests.stored import SOFTWARE, make_manifest, make_nodes, make_run_file, write_nodes
 
 RUN_FILE = make_run_file()
 WAVES = ["000000", "000001", "000000.0", "000000.10", "000000.2"]
@@ -31,9 +30,7 @@ def commit_waves(store: FileStore) -> list[Manifest]:
     manifests = []
     for number, wave in enumerate(WAVES):
         nodes = make_nodes(number + 1, 4)
-        shards = write_shards(
-            store, run_id=RUN_FILE.run_id, wave=wave, attempt=f"a{number}", nodes=nodes
-        )
+        shards = write_nodes(store, nodes, wave=wave, attempt=f"a{number}", run=RUN_FILE.run_id)
         manifests.append(Ledger(store).commit(manifest_of_run(wave, f"a{number}", shards=shards)))
     return manifests
 

@@ -1,0 +1,238 @@
+"""Compare the kept rows of a run, and of earlier runs, and name a snapshot without what repeats.
+
+The answer depends on the rows and the spec alone: not on partitions, nor on where tasks run or in
+what order they end. It names no backend.
+
+Memory of this process: about 70 bytes a row; one partition of the band table a few times over; and
+24 bytes for each key that a row shares with another which is alike by its check bits. The shingles
+of these rows, and all other partitions, wait in temporary files.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import pairwise, starmap
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.curate.sweep import Sweep
+from pipeline.pool.tasks import Tasks
+from pipeline.refine.census import Flags, Numbers, cohorts_of, source_of, take_census
+from pipeline.refine.comparisons import (
+    PARTITION_BYTES,
+    Comparing,
+    conversation_judge,
+    turn_judge,
+    vector_judge,
+)
+from pipeline.refine.fallen import drop_list, merge
+from pipeline.storage.drops import read_drops, write_drops
+from pipeline.storage.snapshots import latest, seal_snapshot
+from pipeline.storage.store import Store
+from schemas.drop_list import DROP_SCHEMA
+from schemas.errors import AlreadyExists, CorruptData, UserError
+from schemas.manifest import EarlierRun, Refinement, RunFile, ShardEntry, Snapshot
+from schemas.refine_spec import RefineSpec
+
+SHOWN = 5
+FALLS_BY_TURN = ("duplicate", "near_duplicate", "similar")
+
+Note = Callable[[str], None]
+
+
+class Origin(NamedTuple):
+    """A run whose rows are compared."""
+
+    store: Store
+    run_file: RunFile
+    snapshot: Snapshot
+
+
+class Asked(NamedTuple):
+    """What shall fall."""
+
+    spec: RefineSpec
+    withdrawn: Sequence[str] = ()
+    """Ids of nodes that fall whatever they say."""
+
+
+def refine(
+    origins: Sequence[Origin],
+    asked: Asked,
+    tasks: Tasks,
+    *,
+    attempt: str,
+    note: Note,
+    partition_bytes: int = PARTITION_BYTES,
+) -> Snapshot:
+    """The new snapshot of the last of the origins; the rows of the others come first and stay.
+
+    Where nothing falls that had not fallen before, the latest snapshot says so already, and no
+    other one is made.
+    """
+    target, earlier = origins[-1], origins[:-1]
+    _check_runs(target, earlier, asked.spec)
+    note("reading the rows")
+    rows = _Rows(origins, tasks)
+    rows.withdraw(asked.withdrawn)
+    _compare(rows, Comparing(rows.census, asked.spec, tasks, partition_bytes), note)
+    newest = latest(target.store)
+    assert newest is not None, "the target's snapshot is one of its store"
+    if not rows.sweep.drops and target.snapshot.number == newest.number:
+        return newest
+    return _seal(rows, asked.spec, newest.number + 1, attempt)
+
+
+def _check_runs(target: Origin, earlier: Sequence[Origin], spec: RefineSpec) -> None:
+    own = target.run_file
+    for origin in earlier:
+        if origin.run_file.run_id == own.run_id:
+            raise UserError(
+                f"{origin.store.location}: is the run to be refined itself, {own.run_id}; a run is "
+                "compared with its own rows anyway. Name other runs only."
+            )
+        embedders = [file.identity.curation.get("embedder") for file in (own, origin.run_file)]
+        if spec.cosine is not None and embedders[0] != embedders[1]:
+            raise UserError(
+                f"{origin.store.location}: its vectors were made by another embedder than those of "
+                f"{target.store.location} and cannot be compared with them; refine without "
+                "--cosine, or without this run."
+            )
+
+
+class _Rows:
+    """The rows of all origins, and what is kept of them."""
+
+    def __init__(self, origins: Sequence[Origin], tasks: Tasks) -> None:
+        self.origins = origins
+        sources = [source_of(o.store.location, o.run_file) for o in origins]
+        cohorts = [list(cohorts_of(s, o.snapshot)) for s, o in zip(sources, origins, strict=True)]
+        self.census = take_census((c for some in cohorts for c in some), tasks)
+        bounds = np.cumsum([0, *map(len, cohorts)]).tolist()
+        self._blocks = list(starmap(range, pairwise(bounds)))
+        """Of each origin."""
+        self.first_own = int(self.census.starts[bounds[-2]])
+        kept = np.ones(len(self.census), dtype=bool)
+        lists = list(map(_read_list, origins))
+        for origin, drops, blocks in zip(origins, lists, self._blocks, strict=True):
+            self.old_rows = self._rows(origin, drops, blocks)
+            kept[self.old_rows] = False
+        self.old_drops = lists[-1]
+        self.sweep = Sweep(self.census.grove, kept, self.first_own)
+
+    @property
+    def target(self) -> Origin:
+        """The run that is refined."""
+        return self.origins[-1]
+
+    def withdraw(self, ids: Sequence[str]) -> None:
+        """Drop nodes by id; an unknown id is an error."""
+        wanted = pa.array(sorted(set(ids)), pa.string())
+        rows = self.census.rows(wanted, self._blocks[-1])
+        if len(rows) < len(wanted):
+            known = set(self.census.ids(rows).to_pylist())
+            unknown = [one for one in wanted.to_pylist() if one not in known]
+            more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+            raise UserError(
+                f"{self.target.store.location}: {len(unknown)} of the {len(wanted)} ids to be "
+                f"withdrawn are not those of kept nodes: {', '.join(unknown[:SHOWN])}{more}."
+            )
+        self.sweep.withdraw(rows.tolist())
+
+    def pinned(self) -> Flags:
+        """Turns for whose sake others fell."""
+        pinned = np.zeros(len(self.census), dtype=bool)
+        for drop in self.sweep.drops:
+            if drop.keeper is not None:
+                pinned[drop.keeper] = True
+        old = [
+            row["keeper_id"]
+            for row in self.old_drops.select(["reason", "keeper_id", "keeper_run"]).to_pylist()
+            if row["reason"] in FALLS_BY_TURN and row["keeper_run"] is None
+        ]
+        pinned[self.census.rows(pa.array(old, pa.string()), self._blocks[-1])] = True
+        return pinned
+
+    def fallen(self, number: int) -> tuple[Numbers, pa.Table]:
+        """What the sweep dropped."""
+        return drop_list(self.census, self.sweep.drops, first_own=self.first_own, number=number)
+
+    def _rows(self, origin: Origin, drops: pa.Table, blocks: Sequence[int]) -> Numbers:
+        """The rows that a drop list names. It is in row order, so they stand as its rows do."""
+        trees, ids = drops.column("tree_id").to_numpy(), drops.column("node_id").combine_chunks()
+        found = [np.zeros(0, dtype=np.int64)]
+        for number in blocks if drops.num_rows else ():
+            own = self.census.blocks[number].trees
+            start, stop = np.searchsorted(trees, [own[0], own[-1] + 1]).tolist()
+            found.append(self.census.rows(ids.slice(start, stop - start), [number]))
+        rows = np.concatenate(found)
+        if len(rows) != drops.num_rows:
+            raise CorruptData(
+                f"{origin.store.location}: the drop list of snapshot {origin.snapshot.number} "
+                f"names {drops.num_rows} nodes, of which {len(rows)} are kept rows of the run; "
+                "`arborist verify` lists what is wrong."
+            )
+        return rows
+
+
+def _read_list(origin: Origin) -> pa.Table:
+    drops = origin.snapshot.drops
+    return DROP_SCHEMA.empty_table() if drops is None else read_drops(origin.store, drops)
+
+
+def _compare(rows: _Rows, comparing: Comparing, note: Note) -> None:
+    spec, grove, sweep = comparing.spec, rows.census.grove, rows.sweep
+    scopes = set(spec.scopes)
+    turns = np.zeros(len(grove), dtype=bool)
+    if "openings" in scopes:
+        turns |= grove.levels == 1
+    if "turns" in scopes:
+        turns |= (grove.levels > 0) & ~grove.answers
+    judges = []
+    if spec.duplicates != "keep" and turns.any():
+        note("comparing turns")
+        judges.append(turn_judge(comparing, turns & sweep.kept))
+    if spec.cosine is not None:
+        note("comparing vectors")
+        judges.append(vector_judge(comparing, turns & sweep.kept, spec.cosine))
+    sweep.turns(judges)
+    if spec.duplicates != "keep" and "conversations" in scopes:
+        note("comparing conversations")
+        judge = conversation_judge(comparing, grove.answers & sweep.kept)
+        sweep.conversations(judge, rows.pinned())
+
+
+def _seal(rows: _Rows, spec: RefineSpec, number: int, attempt: str) -> Snapshot:
+    target = rows.target
+    base = target.snapshot
+    before = base.refinement.round if base.refinement else 0
+    listed = merge([(rows.old_rows, rows.old_drops), rows.fallen(before + 1)])
+    drops = base.drops
+    if rows.sweep.drops:
+        drops = write_drops(
+            target.store, listed, run_id=base.run_id, number=number, attempt=attempt
+        )
+    refinement = Refinement(
+        round=before + 1,
+        spec=spec,
+        against=tuple(
+            EarlierRun(run_id=o.run_file.run_id, snapshot=o.snapshot.number)
+            for o in rows.origins[:-1]
+        ),
+        dropped=dict(sorted(Counter(listed.column("reason").to_pylist()).items())),
+    )
+    changes = {"drops": drops, "refined_from": base.number, "refinement": refinement}
+    snapshot = base.model_copy(update={"number": number, **changes})
+    _write_snapshot(target.store, snapshot, drops if rows.sweep.drops else None)
+    return snapshot
+
+
+def _write_snapshot(store: Store, snapshot: Snapshot, ours: ShardEntry | None) -> None:
+    try:
+        seal_snapshot(store, snapshot)
+    except AlreadyExists:
+        # Another refinement took the number, so nothing will ever name our list.
+        if ours is not None:
+            store.delete(ours.name)
+        raise

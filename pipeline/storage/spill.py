@@ -1,0 +1,61 @@
+"""Arrays of many lengths, one after the other: in memory while they are few, then in a file.
+
+The file lies in the folder for temporary files, has no name, and ends with the process.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+IN_MEMORY_BYTES = 64 << 20
+
+Item = TypeVar("Item", bound=np.generic)
+
+
+class Spill(Generic[Item]):
+    """Append arrays, then read any of them."""
+
+    def __init__(self, kind: type[Item], in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
+        self._kind, self._limit = np.dtype(kind), in_memory_bytes
+        self._waiting: list[npt.NDArray[Any]] = []
+        self._waiting_bytes = 0
+        self._sizes: list[npt.NDArray[np.int64]] = []
+        self._file: Any = None
+        self._all: npt.NDArray[Any] | None = None
+        self._ends: npt.NDArray[np.int64] | None = None
+
+    def extend(self, flat: npt.NDArray[Item], sizes: Sequence[int] | npt.NDArray[np.int64]) -> None:
+        """Add the arrays of these sizes that `flat` holds."""
+        self._sizes.append(np.asarray(sizes, dtype=np.int64))
+        self._waiting.append(flat)
+        self._waiting_bytes += flat.nbytes
+        self._all = None
+        if self._waiting_bytes > self._limit:
+            self._write()
+
+    def __getitem__(self, index: int) -> npt.NDArray[Item]:
+        """The array that was added as number `index`."""
+        if self._all is None or self._ends is None:
+            self._all, self._ends = self._load()
+        start = int(self._ends[index - 1]) if index else 0
+        return self._all[start : int(self._ends[index])]
+
+    def _write(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as this
+        for flat in self._waiting:
+            flat.astype(self._kind, copy=False).tofile(self._file)
+        self._waiting, self._waiting_bytes = [], 0
+
+    def _load(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        ends = np.cumsum(np.concatenate([np.zeros(0, dtype=np.int64), *self._sizes]))
+        if self._file is None:
+            flat = np.concatenate([np.zeros(0, dtype=self._kind), *self._waiting])
+            self._waiting = [flat]
+            return flat, ends
+        self._write()
+        self._file.flush()
+        return np.memmap(self._file, dtype=self._kind, mode="r"), ends

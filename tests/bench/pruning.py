@@ -1,0 +1,147 @@
+"""What dropping repeats while the tree grows saves, and what it does to the text. A real model.
+
+    python tests/bench/pruning.py --json
+
+One tree of the packaged chat model, three times with the same seeds, filters and lengths:
+
+plain    every child that passes the filters stays: no dedup, no oversampling, no MMR
+pruned   the same, but repeats are dropped, with all that would have grown below them
+chosen   as the TG paper does it: oversample by level, drop repeats, keep the best by MMR
+
+Of each: tokens generated, nodes kept, and for each level distinct-n of the kept turns (n-grams that
+are new, over all) and the mean cosine of all pairs (by the packaged static embedder; lower is more
+diverse).
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+VARIANTS = {
+    "plain": {"oversample": False, "curation": {"duplicates": "keep", "diversity": None}},
+    "pruned": {"oversample": False, "curation": {"duplicates": "near", "diversity": None}},
+    "chosen": {"oversample": True, "curation": {"duplicates": "near"}},
+}
+LEVELS = (
+    {"role": "user", "max_tokens": 48, "temperature": 0.7},
+    {"role": "assistant", "max_tokens": 192, "temperature": 0.7, "top_p": 0.9},
+    {"role": "user", "max_tokens": 48, "temperature": 0.7},
+    {"role": "assistant", "max_tokens": 192, "temperature": 0.7, "top_p": 0.9},
+)
+TOPIC = (
+    "You are a friendly cook who answers in two or three short sentences. A beginner asks you "
+    "questions about food, recipes and cooking."
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fanouts", default="24,2,2,1", help="children kept at each level")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    args = parser.parse_args()
+    fanouts = [int(part) for part in args.fanouts.split(",")]
+    found = {name: measure(name, fanouts) for name in VARIANTS}
+    print(json.dumps(found, indent=1) if args.json else table(found))
+
+
+def measure(name: str, fanouts: Sequence[int]) -> dict:
+    """One variant, grown, sealed and looked at."""
+    from jobs.generate import generate
+    from jobs.spec_file import parse_spec
+    from pipeline.storage.reader import read_kept
+
+    with tempfile.TemporaryDirectory() as folder, open("/dev/null", "w") as quiet:
+        spec = parse_spec(content(VARIANTS[name], fanouts, folder), name=name)
+        begun = time.perf_counter()
+        done = generate(spec, quiet)
+        seconds = time.perf_counter() - begun
+        texts = defaultdict(list)
+        for kept in read_kept(done.store, done.snapshot, ["level", "text"]):
+            for row in kept.to_pylist():
+                texts[row["level"]].append(row["text"])
+    counts = done.snapshot.counts
+    return {
+        "output_tokens": counts.output_tokens,
+        "asked": counts.asked,
+        "kept": counts.kept,
+        "dropped": counts.dropped,
+        "tokens_per_kept": round(counts.output_tokens / max(1, counts.kept), 1),
+        "seconds": round(seconds, 1),
+        "levels": {level: quality(texts[level]) for level in sorted(texts) if level},
+    }
+
+
+def content(variant: dict, fanouts: Sequence[int], folder: str) -> dict:
+    oversample = {} if variant["oversample"] else {"oversample": 1}
+    levels = [
+        {**level, "fanout": fanout, **oversample}
+        for level, fanout in zip(LEVELS, fanouts, strict=False)
+    ]
+    group = {"model": "packaged", "cpus": 2, "max_num_seqs": 48, "kv_cache_gib": 0.5}
+    return {
+        "generation": {
+            "seed": 5,
+            "model": {"name": "SmolLM2-135M-Instruct", "context": 1024},
+            "roots": {"trees": 1, "topics": [{"text": TOPIC}]},
+            "levels": levels,
+            "curation": variant["curation"],
+        },
+        "execution": {
+            "location": folder,
+            "pool": "local",
+            "workers": 1,
+            "engines": {"main": group},
+        },
+    }
+
+
+def quality(texts: Sequence[str]) -> dict:
+    """How different the turns of one level are."""
+    words = [text.lower().split() for text in texts]
+    return {
+        "turns": len(texts),
+        **{f"distinct_{n}": round(distinct(words, n), 3) for n in (1, 2, 3)},
+        "mean_cosine": round(mean_cosine(texts), 3),
+    }
+
+
+def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
+    """Different n-grams over all n-grams."""
+    grams = [tuple(text[i : i + n]) for text in texts for i in range(len(text) - n + 1)]
+    return len(set(grams)) / max(1, len(grams))
+
+
+def mean_cosine(texts: Sequence[str]) -> float:
+    """Of all pairs of turns."""
+    from jobs.prepare_embedder import cached_embedder
+    from pipeline.embedders.load import load_embedder
+
+    if len(texts) < 2:
+        return float("nan")
+    vectors = load_embedder(str(cached_embedder())).embed(texts).astype(np.float64)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return float((vectors @ vectors.T)[np.triu_indices(len(texts), 1)].mean())
+
+
+def table(found: dict) -> str:
+    """A line a variant, and one for each of its levels."""
+    lines = []
+    for name, run in found.items():
+        drops = ", ".join(f"{n} {reason}" for reason, n in run["dropped"].items())
+        lines.append(
+            f"{name:<8}{run['output_tokens']:>8,} tokens, {run['kept']:,} of {run['asked']:,} "
+            f"kept, {run['tokens_per_kept']} tokens a kept node, {run['seconds']} s; dropped {drops}"
+        )
+        for level, row in run["levels"].items():
+            figures = ", ".join(f"{key} {value}" for key, value in row.items())
+            lines.append(f"  level {level}: {figures}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""What all tasks promise: the results of the functions, in order, wherever they ran."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pipeline.pool.ray_tasks import RayTasks
+from pipeline.pool.tasks import LocalTasks, Tasks
+from schemas.errors import CorruptData
+from tests import sums
+
+
+@pytest.fixture(scope="module")
+def ray_here() -> Iterator[None]:
+    """One small Ray for the module, which tasks join."""
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    folder = tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True)
+    with folder as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", name)
+        import ray
+
+        ray.cloudpickle.register_pickle_by_value(sums)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
+        ray.cloudpickle.unregister_pickle_by_value(sums)
+
+
+@pytest.fixture(params=["local", "spilling", pytest.param("ray", marks=pytest.mark.ray)])
+def tasks(request: pytest.FixtureRequest) -> Iterator[Tasks]:
+    if request.param == "ray":
+        request.getfixturevalue("ray_here")
+        made: Tasks = RayTasks()
+    else:
+        made = LocalTasks(2, in_memory_bytes=0 if request.param == "spilling" else 1 << 20)
+    yield made
+    made.close()
+    made.close()
+
+
+def test_map_gives_results_in_the_order_of_items(tasks):
+    assert list(tasks.map(sums.square, range(40))) == [n * n for n in range(40)]
+    assert list(tasks.map(sums.square, [])) == []
+
+
+def test_map_takes_few_items_ahead(tasks):
+    taken = []
+
+    def items() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    assert next(tasks.map(sums.square, items())) == 0
+    assert len(taken) < 50
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 16])
+def test_shuffle_joins_each_partition_over_all_items(tasks, partitions):
+    split = partial(sums.by_remainder, partitions)
+    joined = list(tasks.shuffle(split, range(12), sums.add_up, partitions))
+    expected = sorted((n, number) for number in range(12) for n in range(number))
+    for place, table in enumerate(joined):
+        assert table.tolist() == [pair for pair in expected if pair[0] % partitions == place]
+    assert len(joined) == partitions
+
+
+def test_shuffle_many_items(tasks):
+    split = partial(sums.by_remainder, 2)
+    joined = list(tasks.shuffle(split, [3] * 60, sums.add_up, 2))
+    assert sum(len(table) for table in joined) == 180
+    assert np.unique(joined[0]["number"]).tolist() == [0, 2]
+
+
+def test_map_raises_our_errors_as_they_are(tasks):
+    with pytest.raises(CorruptData, match="number 0 is damaged"):
+        list(tasks.map(sums.refuse, range(3)))
+
+
+def test_map_raises_other_errors_with_their_cause(tasks):
+    with pytest.raises(Exception, match="number 0"):
+        list(tasks.map(sums.stumble, range(3)))
+
+
+def test_shuffle_raises_what_a_split_raised(tasks):
+    with pytest.raises(CorruptData, match="number 0 is damaged"):
+        list(tasks.shuffle(sums.refuse, range(3), sums.add_up, 2))

@@ -1,0 +1,353 @@
+"""The whole refinement over small stored runs, against all pairs compared by hand."""
+
+import uuid
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.pool.tasks import LocalTasks
+from pipeline.refine.comparisons import PARTITION_BYTES
+from pipeline.refine.loop import Asked, Origin, refine
+from pipeline.storage.drops import read_drops
+from pipeline.storage.open import open_store
+from pipeline.storage.reader import read_kept
+from pipeline.storage.snapshots import latest
+from pipeline.storage.store import Store
+from pipeline.verify_drops import drop_defects
+from schemas.errors import AlreadyExists, UserError
+from schemas.manifest import Snapshot
+from schemas.refine_spec import RefineSpec
+from tests.planted import (
+    ANSWERS,
+    QUESTIONS,
+    Turn,
+    forests,
+    id_of,
+    kept_conversations,
+    kept_turns,
+    likeness,
+    store_run,
+)
+
+ALL_PAIRS = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def new_store() -> Store:
+    return open_store(f"memory://{uuid.uuid4().hex}")
+
+
+def stored(rows: Sequence[Turn], *, seed: int = 0, signed: bool = True) -> Origin:
+    store = new_store()
+    return Origin(store, *store_run(store, rows, seed=seed, signed=signed))
+
+
+def refined(
+    *origins: Origin,
+    withdrawn: Sequence[str] = (),
+    attempt: str = "a",
+    partition_bytes: int = PARTITION_BYTES,
+    **spec: object,
+) -> Snapshot:
+    tasks = LocalTasks()
+    asked = Asked(RefineSpec.model_validate(spec), withdrawn)
+    try:
+        return refine(
+            origins,
+            asked,
+            tasks,
+            attempt=attempt,
+            note=lambda doing: None,
+            partition_bytes=partition_bytes,
+        )
+    finally:
+        tasks.close()
+
+
+def kept_ids(origin: Origin, snapshot: Snapshot) -> list[str]:
+    tables = read_kept(origin.store, snapshot, ["node_id"])
+    return [node for table in tables for node in table.column("node_id").to_pylist()]
+
+
+def drops_of(origin: Origin, snapshot: Snapshot) -> dict[str, dict]:
+    if snapshot.drops is None:
+        return {}
+    return {row["node_id"]: row for row in read_drops(origin.store, snapshot.drops).to_pylist()}
+
+
+def assert_kept(origin: Origin, snapshot: Snapshot, expected: Sequence[Turn]) -> None:
+    """These rows are kept, and the drop list is sound."""
+    run_id = origin.run_file.run_id
+    assert sorted(kept_ids(origin, snapshot)) == sorted(id_of(run_id, row) for row in expected)
+    assert list(drop_defects(origin.store, snapshot)) == []
+
+
+@ALL_PAIRS
+@given(
+    forests(), st.sampled_from(["openings", "turns"]), st.sampled_from([0.8, 1.0]), st.booleans()
+)
+def test_refine_turns_keeps_what_all_pairs_keep(rows, scope, threshold, signed):
+    origin = stored(rows, signed=signed)
+    snapshot = refined(origin, scopes=[scope], threshold=threshold)
+    assert_kept(origin, snapshot, kept_turns(rows, scope, threshold))
+
+
+@ALL_PAIRS
+@given(forests(), st.sampled_from([0.8, 0.95]))
+def test_refine_conversations_keeps_what_all_pairs_keep(rows, threshold):
+    origin = stored(rows)
+    snapshot = refined(origin, scopes=["conversations"], threshold=threshold)
+    assert_kept(origin, snapshot, kept_conversations(rows, threshold))
+
+
+@ALL_PAIRS
+@given(forests())
+def test_refine_exact_drops_equal_texts_only(rows):
+    origin = stored(rows)
+    snapshot = refined(origin, duplicates="exact", scopes=["turns"])
+    dropped = drops_of(origin, snapshot)
+    text_of = {id_of(origin.run_file.run_id, row): row.text.strip() for row in rows}
+    for node, drop in dropped.items():
+        assert drop["reason"] in ("duplicate", "subtree")
+        if drop["reason"] == "duplicate":
+            assert text_of[node] == text_of[drop["keeper_id"]]
+    roles = {id_of(origin.run_file.run_id, row): row.role for row in rows}
+    left = [text_of[node] for node in kept_ids(origin, snapshot) if roles[node] == "user"]
+    assert len(left) == len(set(left))
+
+
+@ALL_PAIRS
+@given(forests())
+def test_refine_again_drops_nothing_more(rows):
+    """Whatever the order of scopes left, it is a fixed point, and no snapshot is made of it."""
+    origin = stored(rows)
+    every = {"scopes": ["turns", "conversations"]}
+    first = refined(origin, **every)
+    again = refined(origin._replace(snapshot=first), **every)
+    assert again == first
+    assert latest(origin.store) == first
+
+
+@ALL_PAIRS
+@given(forests())
+def test_refine_same_settings_from_the_same_snapshot_gives_the_same_list(rows):
+    origin = stored(rows)
+    first = refined(origin)
+    second = refined(origin, attempt="b")
+    assert drops_of(origin, first) == drops_of(origin, second)
+
+
+@ALL_PAIRS
+@given(forests(), st.integers(2, 9))
+def test_refine_partitions_do_not_matter(rows, partitions):
+    every = {"scopes": ["turns", "conversations"]}
+    origins = [stored(rows), stored(rows)]
+    first = refined(origins[0], partition_bytes=24 * 25 * len(rows) // partitions + 1, **every)
+    second = refined(origins[1], **every)
+    assert drops_of(origins[0], first) == drops_of(origins[1], second)
+
+
+@ALL_PAIRS
+@given(forests(2), forests(2))
+def test_refine_against_an_earlier_run_keeps_as_if_it_came_first(before, rows):
+    earlier, origin = stored(before, seed=1), stored(rows)
+    snapshot = refined(earlier, origin, scopes=["openings"])
+    shifted = [row._replace(tree=row.tree + 10) for row in rows]
+    own = _kept_after(before, shifted)
+    assert_kept(origin, snapshot, [row._replace(tree=row.tree - 10) for row in own])
+    for drop in drops_of(origin, snapshot).values():
+        assert drop["keeper_run"] in (None, earlier.run_file.run_id)
+    assert latest(earlier.store) == earlier.snapshot
+
+
+def _kept_after(before: list[Turn], shifted: list[Turn]) -> list[Turn]:
+    """By hand; all rows of the earlier run stay, so it may repeat itself."""
+    kept: list[Turn] = []
+    first = [row for row in before if len(row.path) == 1]
+    for row in shifted:
+        above = (row.tree, row.path[:-1])
+        if row.path and above not in [(k.tree, k.path) for k in kept]:
+            continue
+        earlier = first + [k for k in kept if len(k.path) == 1]
+        if len(row.path) == 1 and any(likeness([row], [k]) >= 0.8 for k in earlier):
+            continue
+        kept.append(row)
+    return kept
+
+
+FRANCE, FRANCES, FRANCE_AGAIN, SPAIN, BEES = QUESTIONS[:5]
+
+
+def dialogue(tree: int, opening: int, *texts: str) -> list[Turn]:
+    """One path, of a tree with one root."""
+    return [Turn(tree, (opening, *(0 for _ in texts[:depth])), t) for depth, t in enumerate(texts)]
+
+
+def forest(*dialogues: list[Turn]) -> list[Turn]:
+    """With a root for each tree."""
+    turns = [turn for one in dialogues for turn in one]
+    return [*(Turn(tree, (), "On things.") for tree in sorted({t.tree for t in turns})), *turns]
+
+
+def ordered(rows: list[Turn]) -> list[Turn]:
+    return sorted(rows, key=lambda row: (row.tree, row.path))
+
+
+def test_refine_dropped_opening_takes_all_below_and_names_its_keeper():
+    rows = ordered(forest(dialogue(0, 0, FRANCE, ANSWERS[0]), dialogue(1, 0, FRANCES, ANSWERS[2])))
+    origin = stored(rows)
+    snapshot = refined(origin, scopes=["openings"])
+    run_id = origin.run_file.run_id
+    keeper, opening, answer = (id_of(run_id, row) for row in (rows[1], rows[4], rows[5]))
+    dropped = drops_of(origin, snapshot)
+    assert set(dropped) == {opening, answer}
+    assert dropped[opening]["reason"] == "near_duplicate"
+    assert dropped[opening]["keeper_id"] == keeper
+    assert 0.8 <= dropped[opening]["similarity"] < 1
+    assert (dropped[answer]["reason"], dropped[answer]["keeper_id"]) == ("subtree", opening)
+    assert dropped[answer]["path"] == [0, 0]
+    assert snapshot.refinement is not None
+    assert snapshot.refinement.dropped == {"near_duplicate": 1, "subtree": 1}
+    assert (snapshot.number, snapshot.refined_from) == (2, 1)
+    assert snapshot.shards == origin.snapshot.shards
+
+
+TOLD = dialogue(0, 0, SPAIN, ANSWERS[0], BEES, ANSWERS[2])
+RETOLD = dialogue(1, 0, FRANCE, ANSWERS[0], BEES, ANSWERS[2])
+
+
+def test_refine_conversation_falls_by_its_last_answer_and_the_rest_stays():
+    """What is left is a shorter conversation, less like a beginning of the other one."""
+    origin = stored(ordered(forest(TOLD, RETOLD)))
+    snapshot = refined(origin, scopes=["conversations"], threshold=0.8)
+    run_id = origin.run_file.run_id
+    dropped = drops_of(origin, snapshot)
+    assert set(dropped) == {id_of(run_id, RETOLD[3])}
+    (drop,) = dropped.values()
+    assert (drop["reason"], drop["keeper_id"]) == ("conversation", id_of(run_id, TOLD[3]))
+    assert 0.8 <= drop["similarity"] < 1
+
+
+def test_refine_conversation_left_over_falls_too_if_it_repeats_a_beginning():
+    origin = stored(ordered(forest(TOLD, RETOLD)))
+    snapshot = refined(origin, scopes=["conversations"], threshold=0.75)
+    run_id = origin.run_file.run_id
+    found = {node: (d["reason"], d["keeper_id"]) for node, d in drops_of(origin, snapshot).items()}
+    opening, answer, question, last = (id_of(run_id, row) for row in RETOLD)
+    assert found == {
+        answer: ("conversation", id_of(run_id, TOLD[1])),
+        question: ("subtree", answer),
+        last: ("conversation", id_of(run_id, TOLD[3])),
+    }
+    assert opening in kept_ids(origin, snapshot)
+    assert list(drop_defects(origin.store, snapshot)) == []
+
+
+def test_refine_turn_for_whose_sake_another_fell_is_not_taken_by_a_conversation():
+    """A later tree asks the follow-up of the one that repeats, so that one keeps its answer."""
+    asks_again = dialogue(2, 0, QUESTIONS[7], ANSWERS[4], BEES, ANSWERS[0])
+    first = [row for row in TOLD if row.text != BEES][:2]
+    rows = ordered(forest(first, RETOLD, asks_again))
+    origin = stored(rows)
+    snapshot = refined(origin, scopes=["turns", "conversations"], threshold=0.75)
+    run_id = origin.run_file.run_id
+    dropped = drops_of(origin, snapshot)
+    assert dropped[id_of(run_id, asks_again[2])]["keeper_id"] == id_of(run_id, RETOLD[2])
+    assert id_of(run_id, RETOLD[2]) not in dropped
+    assert id_of(run_id, RETOLD[1]) not in dropped
+    assert_kept(
+        origin,
+        snapshot,
+        kept_conversations(kept_turns(rows, "turns", 0.75), 0.75, pinned=[RETOLD[2]]),
+    )
+
+
+def test_refine_withdrawn_node_is_no_keeper_and_takes_its_subtree():
+    rows = ordered(forest(dialogue(0, 0, FRANCE, ANSWERS[0]), dialogue(1, 0, FRANCE, ANSWERS[2])))
+    origin = stored(rows)
+    ids = [id_of(origin.run_file.run_id, row) for row in rows]
+    snapshot = refined(origin, withdrawn=[ids[1]])
+    dropped = drops_of(origin, snapshot)
+    assert {node: drop["reason"] for node, drop in dropped.items()} == {
+        ids[1]: "withdrawn",
+        ids[2]: "subtree",
+    }
+    later = refined(origin._replace(snapshot=snapshot), withdrawn=[ids[1], ids[5]])
+    reasons = {node: (d["reason"], d["round"]) for node, d in drops_of(origin, later).items()}
+    assert reasons == {
+        ids[1]: ("withdrawn", 1),
+        ids[2]: ("subtree", 1),
+        ids[5]: ("withdrawn", 2),
+    }
+    assert list(drop_defects(origin.store, later)) == []
+
+
+def test_refine_unknown_withdrawn_id_is_named():
+    origin = stored(forest(dialogue(0, 0, FRANCE)))
+    with pytest.raises(UserError, match=r"1 of the 1 ids .*: nobody\."):
+        refined(origin, withdrawn=["nobody"])
+    assert latest(origin.store) == origin.snapshot
+
+
+def test_refine_keeper_may_be_withdrawn_later_and_its_repeats_stay_dropped():
+    rows = ordered(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, FRANCE)))
+    origin = stored(rows)
+    ids = [id_of(origin.run_file.run_id, row) for row in rows]
+    first = refined(origin)
+    second = refined(origin._replace(snapshot=first), withdrawn=[ids[1]])
+    assert set(drops_of(origin, second)) == {ids[1], ids[3]}
+    assert list(drop_defects(origin.store, second)) == []
+    anew = refined(origin, withdrawn=[ids[1]])
+    assert (anew.number, anew.refined_from) == (4, 1)
+    assert set(drops_of(origin, anew)) == {ids[1]}
+
+
+def test_refine_from_an_earlier_snapshot_that_drops_nothing_is_a_snapshot():
+    origin = stored(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, FRANCE)))
+    refined(origin)
+    back = refined(origin, duplicates="keep")
+    assert (back.number, back.refined_from, back.drops) == (3, 1, None)
+    assert len(kept_ids(origin, back)) == 4
+
+
+def test_refine_against_itself_is_refused():
+    origin = stored(forest(dialogue(0, 0, FRANCE)))
+    with pytest.raises(UserError, match="itself"):
+        refined(origin, origin)
+
+
+def test_refine_by_cosine_without_vectors_says_why():
+    origin = stored(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, BEES)))
+    with pytest.raises(UserError, match="no stored vectors"):
+        refined(origin, cosine=0.9)
+
+
+def test_refine_lost_race_for_a_number_leaves_no_list_behind():
+    origin = stored(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, FRANCE)))
+
+    class Racing:
+        """Another refinement seals between the look for a number and our seal."""
+
+        def __init__(self) -> None:
+            self.location = origin.store.location
+            self.read, self.list, self.delete = (
+                origin.store.read,
+                origin.store.list,
+                origin.store.delete,
+            )
+
+        def create(self, name: str, payload: bytes) -> None:
+            if name.startswith("snapshots/"):
+                other = origin.snapshot.model_copy(update={"number": 2, "guarantee": "none"})
+                origin.store.create(name, other.to_bytes())
+            origin.store.create(name, payload)
+
+    with pytest.raises(AlreadyExists):
+        refined(origin._replace(store=Racing()))
+    assert origin.store.list("drops") == []

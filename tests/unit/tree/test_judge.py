@@ -1,0 +1,86 @@
+"""A judge sees the turn's own conversation and a question, and gives one number."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.tree.expand import attach, expand
+from pipeline.tree.frontier import frontier_of, root_parents
+from pipeline.tree.judge import judge_requests, judgements, question_text, read_score
+from pipeline.tree.run import Run
+from schemas.curation_spec import JudgeSpec
+from schemas.records import to_ids
+from tests.unit.samples import DIALECT, RUN_ID, answer, by_key, make_run, make_spec
+
+JUDGE = {"filter": "judge", "question": "How good is it, 1 to 5?"}
+SPEC = make_spec((2, 2), curation={"filters": ["empty", JUDGE], "diversity": None})
+
+
+def judged_run() -> Run:
+    plain = make_run(SPEC)
+    judge = SPEC.curation.judge
+    assert judge is not None
+    texts = [question_text(judge, role) for role in judge.roles]
+    questions = {text: to_ids(list(text.encode())) for text in texts}
+    return Run(RUN_ID, SPEC, plain.recipe, DIALECT, plain.openings, questions)
+
+
+def conversation(ids):
+    """Bytes as text, markers as signs."""
+    signs = {256: "<U>", 257: "<A>", 258: "<E>"}
+    return "".join(signs.get(i) or chr(i) for i in ids.tolist())
+
+
+def test_question_follows_the_turn_in_its_own_conversation():
+    run = judged_run()
+    parents = root_parents(run, range(1))
+    for level, role in ((1, "user"), (2, "assistant")):
+        rule = run.recipe.rule(run.spec, level)
+        requests = expand(run, "wave", parents, rule)
+        rows = attach(run, parents, requests, by_key(answer(requests)), rule)
+        asked = judge_requests(run, "wave", parents, rows, rule)
+        before = conversation(parents[0].history)
+        text = rows[0].text
+        prompt = conversation(asked[0].prompt)
+        if role == "user":
+            assert prompt == f"{before}{text}\n\nHow good is it, 1 to 5?<E><A>"
+        else:
+            assert prompt == f"{before}<E><A>{text}<E><U>How good is it, 1 to 5?<E><A>"
+        assert {request.kind for request in asked} == {"judge"}
+        assert [request.parent_id for request in asked] == [row.node_id for row in rows]
+        assert len({request.seed for request in asked}) == len(rows)
+        parents = frontier_of(run, parents, rows[:1])
+
+
+def test_judgements_are_rows_below_the_turns_and_never_share_an_id():
+    run = judged_run()
+    parents = root_parents(run, range(2))
+    rule = run.recipe.rule(run.spec, 1)
+    requests = expand(run, "wave", parents, rule)
+    rows = attach(run, parents, requests, by_key(answer(requests)), rule)
+    asked = judge_requests(run, "wave", parents, rows, rule)
+    found = judgements(run, rows, asked, by_key(answer(asked, fail_share=0.5)))
+    assert [row.parent_id for row in found] == [row.node_id for row in rows]
+    assert len({row.node_id for row in (*rows, *found)}) == 2 * len(rows)
+    assert {row.kind for row in found} == {"judge"}
+    assert {row.failure is None for row in found} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [("4", 4.0), ("I'd say 3.5/5.", 3.5), ("Rating: 5 (excellent)", 5.0), ("1", 1.0)],
+)
+def test_score_is_the_first_number(text, score):
+    assert read_score(text, JudgeSpec()) == score
+
+
+@pytest.mark.parametrize("text", ["", "good", "7", "-2", "0", "five"])
+def test_no_number_within_the_scale_is_no_score(text):
+    assert np.isnan(read_score(text, JudgeSpec()))
+
+
+@given(st.text())
+def test_any_text_gives_a_score_within_the_scale_or_none(text):
+    score = read_score(text, JudgeSpec())
+    assert np.isnan(score) or 1 <= score <= 5
