@@ -2,6 +2,7 @@
 
 import difflib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -62,16 +63,20 @@ def _sentence(error: dict[str, Any]) -> str:
         return f"{prefix}{error['ctx']['error']}"
     if error["type"] == "missing":
         return f"{where}: missing, expected a value"
+    if error["type"] == "union_tag_invalid":
+        tags = [tag.strip("'") for tag in error["ctx"]["expected_tags"].split(", ")]
+        return f"{where}: found {error['ctx']['tag']}, {_one_of(tags, error['ctx']['tag'])}"
     message = error["msg"].replace("Input should be", "expected")
     return f"{where}: found {error['input']!r}, {message}"
 
 
 def _expected_keys(loc: tuple[str | int, ...]) -> str:
     model = _model_at(loc[:-1])
-    if model is None:
-        return "expected none"
-    names = list(model.model_fields)
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    return "expected none" if model is None else _one_of(list(model.model_fields), str(loc[-1]))
+
+
+def _one_of(names: list[str], found: str) -> str:
+    close = difflib.get_close_matches(found, names, n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     return f"expected one of: {', '.join(names)}{hint}"
 
@@ -79,10 +84,21 @@ def _expected_keys(loc: tuple[str | int, ...]) -> str:
 def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
     found: Any = RunSpec
     for part in loc:
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            field = found.model_fields.get(str(part))
-            found = field.annotation if field else None
-        else:
-            inner = [a for a in get_args(found) if isinstance(a, type) and a is not str]
-            found = inner[0] if inner else None
-    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+        models = list(_models(found))
+        tagged = [m for m in models if getattr(m.model_fields.get("filter"), "default", "") == part]
+        field = models[0].model_fields.get(str(part)) if len(models) == 1 else None
+        if tagged:
+            found = tagged[0]
+        elif field is not None:
+            found = field.annotation
+    inner = list(_models(found))
+    return inner[0] if len(inner) == 1 else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models inside a type: itself, or those of its items or alternatives."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    else:
+        for inner in get_args(annotation):
+            yield from _models(inner)

@@ -72,7 +72,8 @@ class ConversationLikeness:
 
     def __init__(self, grove: Grove, sayings: Sayings) -> None:
         self._grove, self._sayings = grove, sayings
-        self._union: Callable[[int], Hashes] = lru_cache(_UNIONS_HELD)(self._unite)
+        self.union: Callable[[int], Hashes] = lru_cache(_UNIONS_HELD)(self._unite)
+        """The shingles of all turns from the opening to a row."""
 
     def same(self, row: int, others: Numbers) -> Flags:
         """As many turns, all equal."""
@@ -81,7 +82,7 @@ class ConversationLikeness:
 
     def similarities(self, row: int, others: Numbers) -> Similarities:
         """Jaccard of the unions of their turns' shingles."""
-        return overlaps(self._union(row), [self._union(other) for other in others.tolist()])
+        return overlaps(self.union(row), [self.union(other) for other in others.tolist()])
 
     def _digests(self, row: int) -> list[bytes]:
         return [self._sayings[turn].digest for turn in self._grove.path(row)]

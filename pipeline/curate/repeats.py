@@ -130,7 +130,8 @@ class Sieve:
         if len(others) < _WORTHWHILE:
             return others
         agree = np.count_nonzero(self._low[others] == self._low[place], axis=1)
-        return others[agree >= self._least]
+        left: Rows = others[agree >= self._least]
+        return left
 
 
 _SPREADS = 5.0

@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.band_table import CHECK_BITS, Keys, Table
 from pipeline.curate.grove import Grove
 
 Numbers = npt.NDArray[np.int64]
@@ -40,44 +39,19 @@ class Likeness(Protocol):
         ...
 
 
-class Meetings:
-    """The rows that share a key with another, and those kept of them so far."""
+class Meetings(Protocol):
+    """Finds whom a row may be like."""
 
-    def __init__(self, table: Table, least: int) -> None:
-        table = table[np.lexsort((table["key"], table["row"]))]
-        self._buckets = np.unique(table["key"], return_inverse=True)[1].astype(np.int32)
-        self.rows, firsts = np.unique(table["row"], return_index=True)
-        self._place_of = {row: place for place, row in enumerate(self.rows.tolist())}
-        self._starts = np.append(firsts, len(table))
-        self._checks: Keys = table["check"][firsts]
-        self._groups = table["group"][firsts]
-        self._least = least
-        self._kept: dict[int, list[int]] = {}
-        """By bucket, places in `rows`."""
+    rows: Numbers
+    """All rows that may be like another, in order."""
 
     def keep(self, row: int) -> None:
-        """A row that later ones are compared with."""
-        place = self._place_of.get(row)
-        if place is not None:
-            for bucket in self._of(place):
-                self._kept.setdefault(bucket, []).append(place)
+        """A row that later ones are compared with; nothing for one that is not among `rows`."""
+        ...
 
     def before(self, row: int) -> Numbers:
-        """The rows kept so far, of other groups, that may be like a row; in row order."""
-        place = self._place_of.get(row)
-        met = (
-            set() if place is None else {p for b in self._of(place) for p in self._kept.get(b, ())}
-        )
-        if place is None or not met:
-            return np.empty(0, dtype=np.int64)
-        places = np.fromiter(met, dtype=np.int64, count=len(met))
-        equal = CHECK_BITS - np.bitwise_count(self._checks[places] ^ self._checks[place])
-        places = places[(equal >= self._least) & (self._groups[places] != self._groups[place])]
-        return np.sort(self.rows[places]).astype(np.int64)
-
-    def _of(self, place: int) -> list[int]:
-        found: list[int] = self._buckets[self._starts[place] : self._starts[place + 1]].tolist()
-        return found
+        """The rows kept so far that may be like a row, in order."""
+        ...
 
 
 class Judge(NamedTuple):

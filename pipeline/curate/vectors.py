@@ -74,16 +74,18 @@ class Directions:
 
     def _dots(self, row: int) -> npt.NDArray[np.floating[Any]]:
         """In a large family most rows are asked about, so they are worked out a block at a time."""
+        dots: npt.NDArray[np.floating[Any]]
         if not _FEWEST <= len(self) <= _MOST:
             # In this thread: BLAS would start its own for each of thousands of short calls, which
             # takes twenty times as long where other processes use the cores.
-            dots: npt.NDArray[np.floating[Any]] = np.vecdot(self._numbers, self._numbers[row])
+            dots = np.vecdot(self._numbers, self._numbers[row])
             return dots
         number, place = divmod(row, _BLOCK)
         if number not in self._blocks:
             block = self._numbers[number * _BLOCK : (number + 1) * _BLOCK]
             self._blocks[number] = block @ self._numbers.T
-        return self._blocks[number][place]
+        dots = self._blocks[number][place]
+        return dots
 
     def cosines(self, others: "Directions") -> Cosines:
         """Of each with each of the others."""

@@ -7,13 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.band_table import ENTRY, Table, crowded, least_equal_bits
+from pipeline.curate.band_table import CHECK_BITS, ENTRY, Table, crowded, least_equal_bits
 from pipeline.curate.bands import BANDS
 from pipeline.curate.likeness import ConversationLikeness, Said, TurnLikeness, VectorLikeness
+from pipeline.curate.meetings import KeyMeetings, Rarity, ShingleMeetings
+from pipeline.curate.mixing import Hashes
 from pipeline.curate.planes import agreement, choose_bands
 from pipeline.curate.sweep import Judge, Meetings
 from pipeline.pool.tasks import Tasks
-from pipeline.refine.census import Census, Flags
+from pipeline.refine.census import Census, Flags, Numbers
 from pipeline.refine.evidence import (
     Part,
     PartSayings,
@@ -53,22 +55,40 @@ class Comparing(NamedTuple):
 
 def turn_judge(comparing: Comparing, turns: Flags) -> Judge:
     """Turns by text."""
-    split = partial(turn_tables, comparing.exact)
-    meetings = _meet(comparing, split, turns, *_by_signature(comparing))
-    sayings = _sayings(comparing, meetings.rows)
+    table = _meet_by_signature(comparing, turn_tables, turns)
+    sayings = _sayings(comparing, _rows_of(table))
+
+    def shingles_of(row: int) -> Hashes:
+        return sayings[row].shingles
+
+    meetings = _meetings(comparing, table, shingles_of, sayings)
     likeness = TurnLikeness(sayings)
     return Judge(meetings, likeness, comparing.threshold, "duplicate", "near_duplicate")
 
 
 def conversation_judge(comparing: Comparing, answers: Flags) -> Judge:
     """Conversations by the answers that may be their last."""
-    split = partial(conversation_tables, comparing.exact)
-    meetings = _meet(comparing, split, answers, *_by_signature(comparing))
+    table = _meet_by_signature(comparing, conversation_tables, answers)
     grove = comparing.census.grove
-    turns = {turn for row in meetings.rows.tolist() for turn in grove.path(row)}
+    turns = {turn for row in _rows_of(table).tolist() for turn in grove.path(row)}
     sayings = _sayings(comparing, np.array(sorted(turns), dtype=np.int64))
     likeness = ConversationLikeness(grove, sayings)
+    meetings = _meetings(comparing, table, likeness.union, sayings)
     return Judge(meetings, likeness, comparing.threshold, "conversation", "conversation")
+
+
+def _meetings(
+    comparing: Comparing,
+    table: Table,
+    shingles_of: Callable[[int], Hashes],
+    sayings: "SpilledSayings",
+) -> Meetings:
+    if comparing.exact:
+        return KeyMeetings(table, CHECK_BITS)
+    rarity = Rarity()
+    for shingles in sayings.blocks():
+        rarity.add(shingles)
+    return ShingleMeetings(_rows_of(table), shingles_of, rarity, comparing.spec.threshold)
 
 
 def vector_judge(comparing: Comparing, turns: Flags, cosine: float) -> Judge:
@@ -76,7 +96,7 @@ def vector_judge(comparing: Comparing, turns: Flags, cosine: float) -> Judge:
     bits, bands = choose_bands(cosine)
     split = partial(vector_tables, bits, bands)
     least = least_equal_bits(agreement(cosine))
-    meetings = _meet(comparing, split, turns, bands, least)
+    meetings = KeyMeetings(_meet(comparing, split, turns, bands, least), least)
     parts = _parts(comparing.census, _flags(comparing.census, meetings.rows))
     found = [some for some in comparing.tasks.map(read_vectors, parts) if len(some.rows)]
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *(some.rows for some in found)])
@@ -84,19 +104,23 @@ def vector_judge(comparing: Comparing, turns: Flags, cosine: float) -> Judge:
     return Judge(meetings, VectorLikeness(rows, np.concatenate(vectors)), cosine, "", "similar")
 
 
-def _by_signature(comparing: Comparing) -> tuple[int, int]:
-    """How many keys a row has, and how many check bits those that are alike have in common."""
+def _meet_by_signature(
+    comparing: Comparing, split: Callable[[bool, int, Part], list[Table]], wanted: Flags
+) -> Table:
+    """The entries of rows that may be like another by their shingles."""
     if comparing.exact:
-        return 1, least_equal_bits(1.0)
-    return BANDS, least_equal_bits((1 + comparing.spec.threshold) / 2)
+        return _meet(comparing, partial(split, True), wanted, 1, CHECK_BITS)
+    least = least_equal_bits((1 + comparing.spec.threshold) / 2)
+    return _meet(comparing, partial(split, False), wanted, BANDS, least)
 
 
 def _meet(
     comparing: Comparing, split: Callable[..., list[Table]], wanted: Flags, bands: int, least: int
-) -> Meetings:
+) -> Table:
+    """The entries of rows that met another, by a key and at least so many equal check bits."""
     entries = int(np.count_nonzero(wanted)) * bands
     if not entries:
-        return Meetings(np.zeros(0, dtype=ENTRY), least)
+        return np.zeros(0, dtype=ENTRY)
     partitions = max(1, -(-entries * ENTRY.itemsize // comparing.partition_bytes))
     tables = comparing.tasks.shuffle(
         partial(split, partitions),
@@ -104,7 +128,13 @@ def _meet(
         partial(crowded, least=least),
         partitions,
     )
-    return Meetings(np.concatenate([np.zeros(0, dtype=ENTRY), *tables]), least)
+    found: Table = np.concatenate([np.zeros(0, dtype=ENTRY), *tables])
+    return found
+
+
+def _rows_of(table: Table) -> Numbers:
+    """The rows of entries, each once, in order."""
+    return np.unique(table["row"]).astype(np.int64)
 
 
 def _parts(census: Census, wanted: Flags) -> Iterator[Part]:
@@ -143,6 +173,10 @@ class SpilledSayings:
             self._places[row] = len(self._places)
         self._digests += part.digests
         self._shingles.extend(part.shingles, part.sizes)
+
+    def blocks(self) -> Iterator[Hashes]:
+        """The shingles of all rows, many at once."""
+        return self._shingles.blocks()
 
     def __getitem__(self, row: int) -> Said:
         place = self._places[row]

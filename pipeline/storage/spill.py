@@ -4,13 +4,14 @@ The file lies in the folder for temporary files, has no name, and ends with the 
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 IN_MEMORY_BYTES = 64 << 20
+_BLOCK = 1 << 22
 
 Item = TypeVar("Item", bound=np.generic)
 
@@ -24,24 +25,33 @@ class Spill(Generic[Item]):
         self._waiting_bytes = 0
         self._sizes: list[npt.NDArray[np.int64]] = []
         self._file: Any = None
-        self._all: npt.NDArray[Any] | None = None
-        self._ends: npt.NDArray[np.int64] | None = None
+        self._view: tuple[npt.NDArray[Any], npt.NDArray[np.int64]] | None = None
 
     def extend(self, flat: npt.NDArray[Item], sizes: Sequence[int] | npt.NDArray[np.int64]) -> None:
         """Add the arrays of these sizes that `flat` holds."""
         self._sizes.append(np.asarray(sizes, dtype=np.int64))
         self._waiting.append(flat)
         self._waiting_bytes += flat.nbytes
-        self._all = None
+        self._view = None
         if self._waiting_bytes > self._limit:
             self._write()
 
     def __getitem__(self, index: int) -> npt.NDArray[Item]:
         """The array that was added as number `index`."""
-        if self._all is None or self._ends is None:
-            self._all, self._ends = self._load()
-        start = int(self._ends[index - 1]) if index else 0
-        return self._all[start : int(self._ends[index])]
+        flat, ends = self._loaded()
+        start = int(ends[index - 1]) if index else 0
+        return flat[start : int(ends[index])]
+
+    def blocks(self) -> Iterator[npt.NDArray[Item]]:
+        """All arrays in their order, joined to large ones."""
+        flat, _ = self._loaded()
+        for start in range(0, len(flat), _BLOCK):
+            yield flat[start : start + _BLOCK]
+
+    def _loaded(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        if self._view is None:
+            self._view = self._load()
+        return self._view
 
     def _write(self) -> None:
         if self._file is None:

@@ -135,7 +135,8 @@ def table(found: dict) -> str:
         drops = ", ".join(f"{n} {reason}" for reason, n in run["dropped"].items())
         lines.append(
             f"{name:<8}{run['output_tokens']:>8,} tokens, {run['kept']:,} of {run['asked']:,} "
-            f"kept, {run['tokens_per_kept']} tokens a kept node, {run['seconds']} s; dropped {drops}"
+            f"kept, {run['tokens_per_kept']} tokens a kept node, {run['seconds']} s; "
+            f"dropped {drops}"
         )
         for level, row in run["levels"].items():
             figures = ", ".join(f"{key} {value}" for key, value in row.items())

@@ -225,3 +225,27 @@ def test_a_good_spec_with_any_value_anywhere_is_a_spec_or_refused(tmp_path, data
 @given(st.binary(max_size=60) | st.text(alphabet=" \n-?:,[]{}#&*!|>'\"%@`~0b_xa<=", max_size=60))
 def test_any_text_is_a_spec_or_refused(tmp_path, text):
     expect_spec_or_refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("ecco", ["curation.filters.1: found ecco, expected one of: empty", "did you mean echo?"]),
+        ("{filter: echo, max_shar: 0.5}", ["max_shar: unknown key", "did you mean max_share?"]),
+        ("{filter: echo, max_share: 1.5}", ["max_share: found 1.5, expected less than or equal"]),
+        ("{filter: length, min_chars: 9, max_chars: 5}", ["max_chars: found 5", "min_chars, 9"]),
+        ("{filter: language, allowed: []}", ["allowed: found []", "at least 1"]),
+        ("{filter: echo, roles: [system]}", ["found 'system', expected 'user' or 'assistant'"]),
+        ("{filter: judge, engine: other}", ["judge's engine is other", "expected one of", "main"]),
+        ("judge, judge", ["found `judge` more than once"]),
+    ],
+)
+def test_filter_that_cannot_be_is_refused_with_its_place(tmp_path, entry, said):
+    curation = f"  curation: {{filters: [empty, {entry}]}}\nexecution:"
+    message = refusal(tmp_path, ("execution:", curation))
+    assert all(part in message for part in said), message
+
+
+def test_near_threshold_that_bands_do_not_find_is_refused(tmp_path):
+    message = refusal(tmp_path, ("execution:", "  curation: {near_threshold: 0.5}\nexecution:"))
+    assert "curation.near_threshold: found 0.5, expected greater than or equal to 0.7" in message
