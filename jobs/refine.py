@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Compare the kept rows of a whole run and write a new numbered snapshot that names the "
         "same shards and a list of what it leaves out; `export` and the readers honour it. "
         "A refined snapshot is refined further, unless --from names another one. Where nothing "
-        "new falls, no snapshot is made."
+        "new falls, no snapshot is made. A dropped node takes all below it along. Where the last "
+        "answer of a conversation falls, its question stays without one: the conversation ends an "
+        "answer earlier, unless that repeats the beginning of another one, too."
     )
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
     parser.add_argument(

@@ -46,7 +46,7 @@ class Tasks(Protocol):
 class LocalTasks:
     """Threads of this process; partitions that grow large wait in temporary files."""
 
-    def __init__(self, width: int = 2, in_memory_bytes: int = 128 << 20) -> None:
+    def __init__(self, width: int = 2, in_memory_bytes: int = 64 << 20) -> None:
         self.width, self._limit = width, in_memory_bytes
         self._threads = ThreadPoolExecutor(width)
 

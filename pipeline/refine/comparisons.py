@@ -28,7 +28,7 @@ from pipeline.refine.evidence import (
 from pipeline.storage.spill import Spill
 from schemas.refine_spec import RefineSpec
 
-PARTITION_BYTES = 64 << 20
+PARTITION_BYTES = 32 << 20
 """About so much of a band table is sorted at once."""
 
 Split = Callable[[Part], list[Table]]

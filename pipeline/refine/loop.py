@@ -3,9 +3,9 @@
 The answer depends on the rows and the spec alone: not on partitions, nor on where tasks run or in
 what order they end. It names no backend.
 
-Memory of this process: about 70 bytes a row; one partition of the band table a few times over; and
-24 bytes for each key that a row shares with another which is alike by its check bits. The shingles
-of these rows, and all other partitions, wait in temporary files.
+Memory of this process: about 80 bytes a row; one partition of the band table a few times over; and
+about 2 kB for each row that met another which is alike by its check bits. The shingles of these
+rows, and all other partitions (24 bytes a key), wait in temporary files.
 """
 
 from collections import Counter
@@ -76,7 +76,10 @@ def refine(
     note("reading the rows")
     rows = _Rows(origins, tasks)
     rows.withdraw(asked.withdrawn)
-    _compare(rows, Comparing(rows.census, asked.spec, tasks, partition_bytes), note)
+    comparing = Comparing(rows.census, asked.spec, tasks, partition_bytes)
+    # What one comparison held is freed before the next.
+    _compare_turns(rows, comparing, note)
+    _compare_conversations(rows, comparing, note)
     newest = latest(target.store)
     assert newest is not None, "the target's snapshot is one of its store"
     if not rows.sweep.drops and target.snapshot.number == newest.number:
@@ -181,26 +184,34 @@ def _read_list(origin: Origin) -> pa.Table:
     return DROP_SCHEMA.empty_table() if drops is None else read_drops(origin.store, drops)
 
 
-def _compare(rows: _Rows, comparing: Comparing, note: Note) -> None:
+def _compare_turns(rows: _Rows, comparing: Comparing, note: Note) -> None:
     spec, grove, sweep = comparing.spec, rows.census.grove, rows.sweep
-    scopes = set(spec.scopes)
     turns = np.zeros(len(grove), dtype=bool)
-    if "openings" in scopes:
+    if "openings" in spec.scopes:
         turns |= grove.levels == 1
-    if "turns" in scopes:
+    if "turns" in spec.scopes:
         turns |= (grove.levels > 0) & ~grove.answers
+    turns &= sweep.kept
     judges = []
     if spec.duplicates != "keep" and turns.any():
-        note("comparing turns")
-        judges.append(turn_judge(comparing, turns & sweep.kept))
+        note(f"comparing {np.count_nonzero(turns):,} turns")
+        judges.append(turn_judge(comparing, turns))
+        note(f"{len(judges[-1].meetings.rows):,} turns may repeat another")
     if spec.cosine is not None:
-        note("comparing vectors")
-        judges.append(vector_judge(comparing, turns & sweep.kept, spec.cosine))
+        note(f"comparing {np.count_nonzero(turns):,} vectors")
+        judges.append(vector_judge(comparing, turns, spec.cosine))
+        note(f"{len(judges[-1].meetings.rows):,} vectors may be like another")
     sweep.turns(judges)
-    if spec.duplicates != "keep" and "conversations" in scopes:
-        note("comparing conversations")
-        judge = conversation_judge(comparing, grove.answers & sweep.kept)
-        sweep.conversations(judge, rows.pinned())
+
+
+def _compare_conversations(rows: _Rows, comparing: Comparing, note: Note) -> None:
+    if comparing.spec.duplicates == "keep" or "conversations" not in comparing.spec.scopes:
+        return
+    answers = rows.census.grove.answers & rows.sweep.kept
+    note(f"comparing {np.count_nonzero(answers):,} conversations and their beginnings")
+    judge = conversation_judge(comparing, answers)
+    note(f"{len(judge.meetings.rows):,} of them may repeat another")
+    rows.sweep.conversations(judge, rows.pinned())
 
 
 def _seal(rows: _Rows, spec: RefineSpec, number: int, attempt: str) -> Snapshot:

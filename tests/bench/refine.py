@@ -10,6 +10,7 @@ says what an earlier one says under half another opening. The smaller run has a 
 
 us_per_node  wall time of the refinement over all nodes, in a process of its own.
 rss_mib      the most memory that process held.
+steps        when each step began, and how many rows it is about.
 found        planted repeats that fell, over all planted; the rest fall as a part of those.
 """
 
@@ -100,16 +101,16 @@ def measure(args: argparse.Namespace) -> dict:
     store = open_store(args.alone)
     origin = Origin(store, open_run(store), latest(store))
     spec = RefineSpec(cosine=args.cosine, scopes=tuple(args.scopes))
-    steps: dict[str, float] = {}
+    steps: list[dict[str, object]] = []
     begun = time.monotonic()
 
     def note(doing: str) -> None:
-        steps[doing] = round(time.monotonic() - begun, 1)
+        steps.append({"at_s": round(time.monotonic() - begun, 1), "step": doing})
 
     snapshot = refine([origin], Asked(spec), LocalTasks(), attempt="bench", note=note)
     return {
         "seconds": round(time.monotonic() - begun, 2),
-        "begun_at_s": steps,
+        "steps": steps,
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "dropped": snapshot.refinement.dropped if snapshot.refinement else {},
         "whole_dialogues": sum(whole_dialogues(origin.store, snapshot)),

