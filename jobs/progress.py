@@ -19,6 +19,8 @@ from pipeline.report.status import Status, Tally
 from pipeline.watch import Stop
 from schemas.manifest import Manifest
 
+REDRAW_S = 0.25
+
 
 class StopSwitch:
     """First interrupt: finish the waves in flight. Second, or SIGTERM: drop them."""
@@ -60,6 +62,7 @@ class Progress:
         self.switch, self._tally, self._out = switch, tally, out
         self._live: Live | None = None
         self._started = time.monotonic()
+        self._drawn = 0.0
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -88,10 +91,12 @@ class Progress:
             )
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
-        """Redraw."""
-        if self._live is not None:
+        """Redraw, unless that was just done."""
+        now = time.monotonic()
+        if self._live is not None and now >= self._drawn + REDRAW_S:
+            self._drawn = now
             status = self._tally.status()
-            self._live.update(view(status, stats, open_waves, time.monotonic() - self._started))
+            self._live.update(view(status, stats, open_waves, now - self._started))
 
     def stop(self) -> Stop:
         """As the person asked."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 import secrets
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -29,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Compare the kept rows of a whole run and write a new numbered snapshot that names the "
         "same shards and a list of what it leaves out; `export` and the readers honour it. "
-        "A refined snapshot is refined further, unless --from names another one. Where nothing "
-        "new falls, no snapshot is made. A dropped node takes all below it along. Where the last "
-        "answer of a conversation falls, its question stays without one: the conversation ends an "
-        "answer earlier, unless that repeats the beginning of another one, too."
+        "A refined snapshot is refined further, unless --from names another one; what was once "
+        "withdrawn stays out either way. Where nothing new falls, no snapshot is made. A dropped "
+        "node takes all below it along. Where the last answer of a conversation falls, its "
+        "question stays without one: the conversation ends an answer earlier, unless that repeats "
+        "the beginning of another one, too."
     )
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
     parser.add_argument(
@@ -41,23 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_rules(parser)
     parser.add_argument(
         "--against",
-        nargs="+",
+        action="append",
         default=[],
         metavar="URI",
-        help="earlier runs, whose kept rows come first and are never dropped",
+        help="an earlier run, whose kept rows come first and are never dropped; may be given more "
+        "than once, the earliest first",
     )
     parser.add_argument(
         "--drop",
         metavar="FILE",
-        help="withdraw nodes, and all below them: ids one a line (# begins a comment), or .jsonl "
-        "or .parquet with node_id",
+        help="withdraw nodes, and all below them, for good: ids one a line (# begins a comment), "
+        "or .jsonl or .parquet with node_id",
     )
     parser.add_argument(
         "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help="work on Ray: at the address, else RAY_ADDRESS, else started on this machine",
+        action="store_true",
+        help="work on Ray: where RAY_ADDRESS says, else started on this machine",
+    )
+    parser.add_argument(
+        "--ray-address", metavar="ADDRESS", help="work on the Ray cluster at this address"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -89,12 +93,23 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--scopes",
-        nargs="+",
-        choices=SCOPES,
-        default=["openings", "conversations"],
-        help="what is compared over the whole run: the turns of level 1; all user turns; whole "
-        "conversations, of which the last answer falls (default: openings conversations)",
+        type=_scopes,
+        default=("openings", "conversations"),
+        metavar="SCOPE,...",
+        help="what is compared over the whole run, with commas between: openings, the turns of "
+        "level 1; turns, all user turns; conversations, of which the last answer falls (default: "
+        "openings,conversations)",
     )
+
+
+def _scopes(words: str) -> tuple[str, ...]:
+    asked = words.split(",")
+    unknown = [word for word in asked if word not in SCOPES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"expected some of {','.join(SCOPES)} with commas between, found {unknown[0]!r}"
+        )
+    return tuple(scope for scope in SCOPES if scope in asked)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -103,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     origins = [*(_origin(uri, None) for uri in args.against), target]
     spec = _spec(args, target.run_file.generation.curation)
     withdrawn = read_ids(args.drop) if args.drop else ()
-    tasks = _tasks(args.ray, [origin.store.location for origin in origins])
+    tasks = _tasks(args, [origin.store.location for origin in origins])
     try:
         snapshot = refine(
             origins, Asked(spec, withdrawn), tasks, attempt=secrets.token_hex(4), note=_clock()
@@ -111,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         tasks.close()
     figures = summary(target, snapshot)
+    if args.drop:
+        figures["export"] = f"arborist export {shlex.quote(args.uri)} --out NEW_FOLDER"
     print(json.dumps(figures, indent=1) if args.json else sentence(figures))
     return 0
 
@@ -142,7 +159,7 @@ def _spec(args: argparse.Namespace, curation: CurationSpec) -> RefineSpec:
             duplicates=args.duplicates,
             threshold=threshold,
             cosine=args.cosine,
-            scopes=tuple(scope for scope in SCOPES if scope in args.scopes),
+            scopes=args.scopes,
         )
     except ValidationError as error:
         first = error.errors()[0]
@@ -150,14 +167,14 @@ def _spec(args: argparse.Namespace, curation: CurationSpec) -> RefineSpec:
         raise UserError(f"{where}{first['msg']}.") from error
 
 
-def _tasks(ray: str | None, locations: list[str]) -> Tasks:
-    if ray is None:
+def _tasks(args: argparse.Namespace, locations: list[str]) -> Tasks:
+    if not args.ray and args.ray_address is None:
         return LocalTasks()
     if any(location.startswith(MEMORY) for location in locations):
         raise UserError("--ray: a run in memory:// is seen by this process only; leave --ray out.")
     from pipeline.pool.ray_tasks import RayTasks
 
-    return RayTasks(ray or None)
+    return RayTasks(args.ray_address)
 
 
 def _clock() -> Callable[[str], None]:
@@ -190,6 +207,16 @@ def summary(target: Origin, snapshot: Snapshot) -> dict[str, object]:
 
 def sentence(figures: dict[str, object]) -> str:
     """The same for a person."""
+    said = _outcome(figures)
+    if "export" in figures:
+        said += (
+            "\nExports made before still hold what is withdrawn, and nothing exports again by "
+            f"itself. For one without it:\n  {figures['export']}"
+        )
+    return said
+
+
+def _outcome(figures: dict[str, object]) -> str:
     dropped = figures["dropped"]
     assert isinstance(dropped, dict)
     fallen = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items())

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 
@@ -15,6 +16,9 @@ from schemas.manifest import RunFile
 
 SHOWN = 50
 
+Differing = Mapping[str, Mapping[str, str | None]]
+"""By name, the version that the run was made with (`stored`) and the one in use (`here`)."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
@@ -24,6 +28,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="directory of the run's model, or `packaged`: also prove that every text is the "
         "decoding of its token ids",
     )
+    parser.add_argument(
+        "--fast",
+        action="store_true",
+        help="take stored scores and signatures as given, do not measure the texts again",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -32,16 +41,51 @@ def run(args: argparse.Namespace) -> int:
     store = find_run(args.uri)
     run_file = open_run(store)
     decode = _decode(run_file, args.model)
-    same_curation = used_versions(run_file.generation.curation).items() <= (
-        run_file.identity.curation.items()
+    differing = _differing(run_file)
+    found = verify(
+        open_run_value(run_file),
+        store,
+        decode=decode,
+        rejudge=not differing,
+        remeasure=not args.fast,
     )
-    found = verify(open_run_value(run_file), store, decode=decode, rejudge=same_curation)
     defects = list(islice(found, SHOWN))
     if args.json:
-        print(json.dumps({"location": store.location, "defects": defects}, indent=1))
+        report = {
+            "location": store.location,
+            "defects": defects,
+            "verdicts_checked": not differing,
+            "scores_checked": not (differing or args.fast),
+            "versions_differ": differing,
+        }
+        print(json.dumps(report, indent=1))
     else:
-        print("\n".join(defects) if defects else f"run {store.location}: no defect found")
+        print("\n".join(defects or [f"run {store.location}: no defect found"]))
+        if differing:
+            print(_unchecked(differing))
     return 1 if defects else 0
+
+
+def _differing(run_file: RunFile) -> Differing:
+    """What decides verdicts, where it is not the same here as when the run was made."""
+    stored = run_file.identity.curation
+    return {
+        name: {"stored": stored.get(name), "here": version}
+        for name, version in used_versions(run_file.generation.curation).items()
+        if stored.get(name) != version
+    }
+
+
+def _unchecked(differing: Differing) -> str:
+    told = "; ".join(
+        f"{name}: {versions['stored'] or 'none'} in the run, {versions['here']} here"
+        for name, versions in differing.items()
+    )
+    return (
+        "Verdicts, scores and signatures were not derived again, because what they come from is "
+        f"not the same here as when the run was made ({told}). The version of arborist that made "
+        "the run, with the same libraries, checks them too."
+    )
 
 
 def _decode(run_file: RunFile, model: str | None) -> Decode | None:

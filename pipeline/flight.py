@@ -21,11 +21,16 @@ class Pace:
     waves: int | None = None
     """At most so many waves; None leaves it to the rule below."""
 
-    def has_room(self, open_waves: int, pending: int) -> bool:
-        """Whether another wave is needed, so that no engine runs dry while a wave ends."""
-        if self.waves is not None and open_waves >= self.waves:
+    def has_room(self, open_waves: int, pending: int, measuring: int = 0) -> bool:
+        """Whether another wave is needed, so that no engine runs dry while a wave ends.
+
+        `measuring` are the open waves that are at the workers: they give the engines nothing to do,
+        but where workers are slower than engines they must not pile up.
+        """
+        enough = 2 * self.engines
+        if measuring >= enough or (self.waves is not None and open_waves >= self.waves):
             return False
-        return open_waves < 2 * self.engines or pending < 2 * self.engines * self.lease
+        return open_waves - measuring < enough or pending < enough * self.lease
 
 
 @dataclass(eq=False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pipeline.flight import Flight, OpenWave, Pace
-from pipeline.judging import ask_judge, judged_rows, measured_rows, sampled
+from pipeline.judging import ask_judge, count_asides, judged_rows, measured_rows, sampled
 from pipeline.lineage import Lineage, kept_rows
 from pipeline.plan.agenda import Agenda
 from pipeline.plan.plan import make_plan
@@ -109,7 +109,7 @@ class Attempt:
         return self._flight.waves > 0
 
     def _has_room(self) -> bool:
-        return self._pace.has_room(self._flight.waves, self._flight.pending)
+        return self._pace.has_room(self._flight.waves, self._flight.pending, self._measuring)
 
     def _open(self, wave: WaveId, now: float) -> None:
         rule = self._run.recipe.rule(self._run.spec, wave.level)
@@ -197,7 +197,7 @@ def count(opened: OpenWave, rows: WaveRows) -> Counts:
         dropped={reason: n for reason, n in sorted(reasons.items()) if reason},
         prompt_tokens=sum(len(request.prompt) * request.n for request in opened.requests),
         output_tokens=sum(len(c.token_ids) for c in opened.candidates),
-        asides=dict(Counter(node.candidate.kind for node in rows.asides)),
+        asides=count_asides(rows.asides),
         aside_tokens=sum(len(node.candidate.token_ids) for node in rows.asides),
     )
 

@@ -1,5 +1,6 @@
 """From measured candidates to the rows of a wave: who is judged, and what becomes of each."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,9 +13,8 @@ from pipeline.tree.frontier import root_candidate
 from pipeline.tree.judge import judge_requests, judgements, read_score
 from pipeline.tree.prompt import visible_text
 from pipeline.tree.run import Run
-from schemas.curation_spec import JudgeSpec
 from schemas.measures import Measures
-from schemas.records import KEEP, Candidate, Node, Request
+from schemas.records import KEEP, Candidate, Node, Request, Verdict
 
 JUDGE = "judge"
 
@@ -52,7 +52,7 @@ def judged_rows(run: Run, opened: OpenWave) -> WaveRows:
     if opened.rule.judge is not None:
         judged = _judged(run, opened)
         asides = judgements(run, judged, opened.asides, opened.outcomes)
-        measures = with_judgements(opened.candidates, measures, asides, opened.rule.judge)
+        measures = with_judgements(run, opened.candidates, measures, asides)
     verdicts = curate(
         opened.candidates,
         measures,
@@ -64,17 +64,29 @@ def judged_rows(run: Run, opened: OpenWave) -> WaveRows:
     rows = np.arange(len(nodes))
     if opened.wave.level == 1:
         nodes, rows = _with_roots(run, opened, nodes)
-    return WaveRows(nodes, measures.take(rows), [Node(aside, KEEP) for aside in asides])
+    return WaveRows(nodes, measures.take(rows), [Node(aside, _said(aside)) for aside in asides])
+
+
+def _said(aside: Candidate) -> Verdict:
+    """An aside is kept, unless nothing came back."""
+    return KEEP if aside.failure is None else Verdict(f"failed:{aside.failure}")
+
+
+def count_asides(asides: Sequence[Node]) -> dict[str, int]:
+    """What was asked about candidates, by kind; failures apart, as `judge failed`."""
+    kinds = (aside.kind if verdict.kept else f"{aside.kind} failed" for aside, verdict in asides)
+    return dict(sorted(Counter(kinds).items()))
 
 
 def with_judgements(
-    candidates: Sequence[Candidate],
-    measures: Measures,
-    asides: Sequence[Candidate],
-    judge: JudgeSpec,
+    run: Run, candidates: Sequence[Candidate], measures: Measures, asides: Sequence[Candidate]
 ) -> Measures:
     """The measures with the judge's scores; NaN for a turn without a readable one."""
-    scores = {aside.parent_id: read_score(aside.text, judge) for aside in asides}
+    judge = run.spec.curation.judge
+    assert judge is not None
+    scores = {
+        aside.parent_id: read_score(visible_text(aside, run.dialect), judge) for aside in asides
+    }
     column = [scores.get(candidate.node_id, np.nan) for candidate in candidates]
     return measures.with_score(JUDGE, np.array(column, dtype=np.float32))
 

@@ -1,4 +1,4 @@
-"""Re-check a run from its bytes: every checksum, count, id, link, prompt and verdict.
+"""Re-check a run from its bytes: every checksum, count, id, link, prompt, score and verdict.
 
 It walks the tree of waves as a resuming driver would, so it also proves that a resume would find
 what it needs. Each defect is one sentence that names the file or node.
@@ -8,49 +8,62 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pipeline.judging import count_asides
 from pipeline.lineage import Lineage
 from pipeline.plan.agenda import planned_waves
 from pipeline.plan.plan import make_plan
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import WAVE_TABLES, WaveRows, read_wave, wave_rows
-from pipeline.storage.snapshots import latest
+from pipeline.storage.snapshots import add_counts, latest
 from pipeline.storage.store import Store
 from pipeline.tree.frontier import Parent, frontier_of, root_candidate
 from pipeline.tree.identity import node_id, prompt_hash
 from pipeline.tree.prompt import ask, count_reasoning
 from pipeline.tree.run import Run
 from pipeline.verify_drops import drop_defects
+from pipeline.verify_measures import feature_defects, measure_defects
 from pipeline.verify_verdicts import aside_defects, verdict_defects
 from schemas.errors import CorruptData, NotFound
 from schemas.fingerprint import digest
 from schemas.manifest import Manifest, Snapshot
-from schemas.records import Candidate, Ids, Node
+from schemas.records import KEEP, Candidate, Ids, Node, Verdict
 from schemas.wave_id import WaveId
 
 Decode = Callable[[Ids], str]
 
 
-class _Proofs(NamedTuple):
-    """What is proven beyond the bytes, where it can be."""
+class _Walk(NamedTuple):
+    """What every wave is checked with."""
 
+    run: Run
+    store: Store
+    lineage: Lineage
     decode: Decode | None
     rejudge: bool
+    remeasure: bool
+    widths: dict[int, str]
+    """Of vectors, and the wave in which each was met first."""
 
 
 def verify(
-    run: Run, store: Store, *, decode: Decode | None = None, rejudge: bool = True
+    run: Run,
+    store: Store,
+    *,
+    decode: Decode | None = None,
+    rejudge: bool = True,
+    remeasure: bool = True,
 ) -> Iterator[str]:
     """Defects, none for a sound run.
 
-    `decode` additionally proves text == decode(token_ids); `rejudge` proves every verdict, which
-    takes the curation of the version that made the run.
+    `decode` additionally proves text == decode(token_ids). `rejudge` proves every verdict, and
+    `remeasure` the numbers that it comes from as far as texts give them; both take the curation of
+    the version that made the run, so without `rejudge` nothing is measured either.
     """
-    proofs = _Proofs(decode, rejudge)
     plan = make_plan(run.spec, run.recipe)
     manifests, damaged = _read_ledger(store)
     yield from damaged
     frontiers = {name: manifest.frontier for name, manifest in manifests.items()}
-    lineage = Lineage(run, plan, store)
+    walk = _Walk(run, store, Lineage(run, plan, store), decode, rejudge, rejudge and remeasure, {})
     seen: set[str] = set()
     missing: list[str] = []
     for wave, committed in planned_waves(run.spec, run.recipe, plan, frontiers):
@@ -58,7 +71,7 @@ def verify(
             missing.append(wave.name)
             continue
         seen.add(wave.name)
-        yield from _wave_defects(run, store, lineage, wave, manifests[wave.name], proofs)
+        yield from _wave_defects(walk, wave, manifests[wave.name])
     for name in sorted(set(manifests) - seen):
         yield f"ledger/{name}.json: no wave of this plan has this name or its parent wave is gone."
     yield from _snapshot_defects(store, manifests, missing)
@@ -78,40 +91,55 @@ def _read_ledger(store: Store) -> tuple[dict[str, Manifest], list[str]]:
     return manifests, damaged
 
 
-def _wave_defects(
-    run: Run,
-    store: Store,
-    lineage: Lineage,
-    wave: WaveId,
-    manifest: Manifest,
-    proofs: _Proofs,
-) -> Iterator[str]:
+def _wave_defects(walk: _Walk, wave: WaveId, manifest: Manifest) -> Iterator[str]:
+    run = walk.run
     where = f"ledger/{wave.name}.json"
     if manifest.run_id != run.run_id or manifest.wave != wave.name:
         yield f"{where}: names run {manifest.run_id}, wave {manifest.wave}; expected {run.run_id}."
         return
     try:
-        rows = _read_rows(store, manifest)
+        rows, features = _read_rows(walk.store, manifest)
         nodes = rows.nodes
-        parents = lineage.parents(wave)
+        parents = walk.lineage.parents(wave)
     except (CorruptData, NotFound) as error:
         yield str(error)
         return
     yield from _place_defects(run, wave, parents, nodes)
     yield from _count_defects(run, where, wave, manifest, nodes)
-    yield from _node_defects(run, parents, nodes, proofs.decode)
-    yield from aside_defects(run, wave, parents, rows)
-    if proofs.rejudge:
-        yield from verdict_defects(run, wave, rows)
+    yield from _token_defects(run, wave, manifest, parents, rows)
+    yield from _node_defects(run, parents, nodes, walk.decode)
+    yield from _evidence_defects(walk, wave, parents, rows, features)
     known = {parent.node_id for parent in parents}
     kept = [c for c, verdict in nodes if verdict.kept and c.parent_id in known]
     frontier = frontier_of(run, parents, kept)
     if len(frontier) != manifest.frontier:
         yield f"{where}: frontier is {manifest.frontier}, its rows give {len(frontier)}."
-    lineage.hold(wave, frontier)
+    walk.lineage.hold(wave, frontier)
 
 
-def _read_rows(store: Store, manifest: Manifest) -> WaveRows:
+def _evidence_defects(
+    walk: _Walk, wave: WaveId, parents: Sequence[Parent], rows: WaveRows, features: Sequence[str]
+) -> Iterator[str]:
+    """What verdicts come from, and verdicts."""
+    run = walk.run
+    unfit = list(feature_defects(run, wave, rows, features, widths=walk.widths))
+    yield from unfit
+    for aside, _ in rows.asides:
+        yield from _text_defects(run, f"{aside.kind} {aside.node_id}", aside, walk.decode)
+    yield from aside_defects(run, wave, parents, rows, rejudge=walk.rejudge)
+    if walk.remeasure:
+        yield from measure_defects(run, wave, parents, rows)
+    if walk.rejudge and not unfit:
+        yield from verdict_defects(run, wave, rows)
+
+
+def _read_rows(store: Store, manifest: Manifest) -> tuple[WaveRows, list[str]]:
+    """The rows of a wave, and the ids of its features."""
+    if len({entry.table for entry in manifest.shards} & set(WAVE_TABLES)) < len(manifest.shards):
+        raise CorruptData(
+            f"ledger/{manifest.wave}.json: names {[entry.name for entry in manifest.shards]}; "
+            f"expected at most one file of each of {list(WAVE_TABLES)}."
+        )
     tables = read_wave(store, manifest.shards)
     for entry in manifest.shards:
         if entry.table == "features":
@@ -120,10 +148,14 @@ def _read_rows(store: Store, manifest: Manifest) -> WaveRows:
         places = list(zip(*(table.column(c).to_pylist() for c in ("tree_id", "path")), strict=True))
         if places != sorted(places):
             raise CorruptData(f"{entry.name}: its rows are not in the order of tree and path.")
+        if entry.table == "asides":
+            continue
         reasons = table.column("drop_reason")
         if reasons.null_count != (0 if entry.table == "dropped" else table.num_rows):
             raise CorruptData(f"{entry.name}: kept and dropped rows are in one file.")
-    return wave_rows(tables)
+    features = tables.get("features")
+    ids: list[str] = [] if features is None else features.column("node_id").to_pylist()
+    return wave_rows(tables), ids
 
 
 def _place_defects(
@@ -168,6 +200,23 @@ def _count_defects(
             yield f"node {parent_id}: has {size} kept children, at most {rule.fanout} are allowed."
 
 
+def _token_defects(
+    run: Run, wave: WaveId, manifest: Manifest, parents: Sequence[Parent], rows: WaveRows
+) -> Iterator[str]:
+    """What the manifest counts beside candidates."""
+    where, counts = f"ledger/{wave.name}.json", manifest.counts
+    asked = run.recipe.rule(run.spec, wave.level).asked
+    prompts = sum(len(ask(p.history, p.role, run.dialect)) * asked for p in parents)
+    if counts.prompt_tokens != prompts:
+        yield f"{where}: counts {counts.prompt_tokens} prompt tokens, its parents give {prompts}."
+    asides = count_asides(rows.asides)
+    if dict(counts.asides) != asides:
+        yield f"{where}: counts asides {dict(counts.asides)}, its rows give {asides}."
+    tokens = sum(len(aside.token_ids) for aside, _ in rows.asides)
+    if counts.aside_tokens != tokens:
+        yield f"{where}: counts {counts.aside_tokens} tokens of asides, its rows hold {tokens}."
+
+
 def _node_defects(
     run: Run, parents: Sequence[Parent], nodes: Sequence[Node], decode: Decode | None
 ) -> Iterator[str]:
@@ -178,7 +227,7 @@ def _node_defects(
         if candidate.node_id != node_id(run.run_id, candidate.tree_id, candidate.path):
             yield f"{name}: its id does not follow from its place."
         if candidate.level == 0:
-            yield from _root_defects(run, candidate)
+            yield from _root_defects(run, candidate, verdict)
             continue
         if candidate.prompt_hash != hashes.get(candidate.parent_id or ""):
             yield f"{name}: its prompt_hash is not that of the prompt its ancestors give."
@@ -191,6 +240,13 @@ def _turn_defects(run: Run, candidate: Candidate, decode: Decode | None) -> Iter
     name = f"node {candidate.node_id}"
     if candidate.role != run.recipe.rule(run.spec, candidate.level).role:
         yield f"{name}: role {candidate.role} at level {candidate.level}."
+    yield from _text_defects(run, name, candidate, decode)
+
+
+def _text_defects(
+    run: Run, name: str, candidate: Candidate, decode: Decode | None
+) -> Iterator[str]:
+    """Of anything sampled: what follows from its token ids."""
     reasoning = count_reasoning(candidate.token_ids, run.dialect)
     if candidate.role == "assistant" and candidate.reasoning_tokens != reasoning:
         yield f"{name}: {candidate.reasoning_tokens} reasoning tokens, its ids give {reasoning}."
@@ -198,10 +254,10 @@ def _turn_defects(run: Run, candidate: Candidate, decode: Decode | None) -> Iter
         yield f"{name}: its text is not the decoding of its token ids."
 
 
-def _root_defects(run: Run, candidate: Candidate) -> Iterator[str]:
+def _root_defects(run: Run, candidate: Candidate, verdict: Verdict) -> Iterator[str]:
     expected = root_candidate(run, candidate.tree_id)
     same_ids = candidate.token_ids.tolist() == expected.token_ids.tolist()
-    if candidate.text != expected.text or not same_ids:
+    if candidate.text != expected.text or not same_ids or verdict != KEEP:
         yield f"node {candidate.node_id}: is not the root of tree {candidate.tree_id}."
 
 
@@ -221,13 +277,23 @@ def _snapshot_defects(
             yield f"ledger/{wave}.json: named by snapshot {snapshot.number}, missing or damaged."
         elif digest(store.read(f"ledger/{wave}.json")) != expected:
             yield f"ledger/{wave}.json: is not what snapshot {snapshot.number} names."
-    there = [manifests[wave] for wave in named if wave in manifests]
-    shards = tuple(entry for manifest in there for entry in manifest.shards)
-    if len(there) == len(named) and snapshot.shards != shards:
-        yield f"snapshot {snapshot.number}: its shards are not those of the manifests it names."
+    if named.keys() <= manifests.keys():
+        yield from _sum_defects(snapshot, [manifests[wave] for wave in named])
     if snapshot.complete:
         yield from _complete_defects(store, snapshot, manifests, missing)
     yield from drop_defects(store, snapshot)
+
+
+def _sum_defects(snapshot: Snapshot, manifests: Sequence[Manifest]) -> Iterator[str]:
+    shards = tuple(entry for manifest in manifests for entry in manifest.shards)
+    if snapshot.shards != shards:
+        yield f"snapshot {snapshot.number}: its shards are not those of the manifests it names."
+    total = add_counts(manifest.counts for manifest in manifests)
+    if snapshot.counts != total:
+        yield (
+            f"snapshot {snapshot.number}: counts {snapshot.counts}; the manifests it names "
+            f"add up to {total}."
+        )
 
 
 def _complete_defects(

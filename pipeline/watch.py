@@ -25,7 +25,7 @@ class Watch(Protocol):
         ...
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
-        """Called about twice a second."""
+        """Called at every turn of the loop, up to fifty times a second."""
         ...
 
     def stop(self) -> Stop:

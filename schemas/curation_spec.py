@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 from schemas.writing import LANGUAGES, is_script
 
 LOWEST_NEAR = 0.7
-"""Below it, 25 bands of 5 rows find less than 99 of 100 pairs."""
+"""Below it, 25 bands of 5 rows miss more and more pairs; here they miss one in a hundred."""
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
@@ -232,7 +232,7 @@ class JudgeSpec(FilterSpec):
     min_score: float = 3.0
     max_tokens: Annotated[int, Field(ge=1)] = 8
     engine: str = "main"
-    """The engine group that judges."""
+    """The engine group that judges. A model that thinks first needs a larger max_tokens."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -300,9 +300,15 @@ class CurationSpec(Strict):
     """How the children kept are chosen among those left; None takes the first ones."""
 
     @model_validator(mode="after")
-    def _one_judge(self) -> Self:
-        if sum(isinstance(entry, JudgeSpec) for entry in self.filters) > 1:
+    def _one_judge_and_last(self) -> Self:
+        judges = [i for i, entry in enumerate(self.filters) if isinstance(entry, JudgeSpec)]
+        if len(judges) > 1:
             raise ValueError("filters: found `judge` more than once; expected one at most")
+        if judges and judges[0] != len(self.filters) - 1:
+            raise ValueError(
+                f"filters.{judges[0]}: found `judge` before other filters; expected it last, "
+                "because it is asked only about turns that pass all others"
+            )
         return self
 
     @model_validator(mode="after")

@@ -52,7 +52,8 @@ class ExecutionSpec(Strict):
     embedder: str = "packaged"
     """What makes the vectors that siblings are chosen by: `packaged`, made once by `arborist
     prepare-model`; `hashing`, which needs nothing; or the directory of a static or
-    sentence-transformers model. Its content joins the run's identity."""
+    sentence-transformers model, at the same place on the driver's and every worker's machine. Its
+    content joins the run's identity."""
     benchmarks: tuple[str, ...] = ()
     """Files whose texts the `decontaminate` filter looks for: .jsonl, .json, .parquet, .txt. Their
     content joins the run's identity."""
@@ -65,9 +66,10 @@ class ExecutionSpec(Strict):
     restarts: Annotated[int, Field(ge=0)] = 8
     """Engines replaced in one attempt at the run, over all engines."""
     start_s: Annotated[float, Field(gt=0)] = 900.0
-    """An engine that has not loaded by then is given up."""
+    """An engine or worker that has not loaded by then is given up."""
     stall_s: Annotated[float, Field(gt=0)] = 180.0
-    """An engine whose steps and tokens stand still for so long while it has work is replaced."""
+    """An engine whose steps and tokens stand still for so long while it has work is replaced; so is
+    a worker that takes so long over one part of a wave."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Beyond this share of failed requests (and at least 100 asked) the run stops, resumable."""
 

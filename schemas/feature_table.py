@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from schemas.errors import CorruptData
 from schemas.measures import Measures, Signatures, Vectors
 
 FEATURE_SCHEMA = pa.schema(
@@ -33,8 +35,23 @@ def to_feature_table(node_ids: Sequence[str], measures: Measures) -> pa.Table:
     return pa.table(columns, schema=FEATURE_SCHEMA)
 
 
+def check_feature_table(table: pa.Table, *, name: str) -> None:
+    """Refuse a table, or a part of it, whose rows do not all hold as many numbers."""
+    for column in ("signature", "vector"):
+        if column not in table.column_names:
+            continue
+        lists = table.column(column)
+        widths = sorted(pc.unique(pc.list_value_length(lists).fill_null(-1)).to_pylist())
+        if len(widths) > 1 or widths == [-1] or pc.list_flatten(lists).null_count:
+            raise CorruptData(
+                f"{name}: column {column} must hold as many numbers in each of its "
+                f"{table.num_rows} rows; found lists of {widths[0]} to {widths[-1]} (-1 for none), "
+                "or numbers missing in them. The file was changed."
+            )
+
+
 def from_feature_table(table: pa.Table) -> tuple[list[str], Signatures, Vectors]:
-    """Node ids, signatures and vectors, row by row."""
+    """Node ids, signatures and vectors of a table that was checked, row by row."""
     rows = table.num_rows
     signatures = _matrix(table.column("signature"), rows, np.uint32)
     vectors = _matrix(table.column("vector"), rows, np.int8)

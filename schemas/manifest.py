@@ -98,7 +98,7 @@ class Counts(Strict):
     prompt_tokens: int = 0
     output_tokens: int = 0
     asides: dict[str, int] = {}
-    """Requests about candidates, by kind; not among those asked."""
+    """Requests about candidates, by kind, failed ones apart; not among those asked."""
     aside_tokens: int = 0
     """Sampled for them."""
 

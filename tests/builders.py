@@ -130,7 +130,7 @@ def run_scripted(
     run_file = resolve(spec)
     prove_create(store, attempt)
     run_file = create_run(store, run_file)
-    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file.dialect))
+    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file))
     try:
         hands.pool.start()
         hands.workers.start()

@@ -12,7 +12,7 @@ import numpy as np
 from schemas.errors import FilterError, SpecError
 from schemas.measures import Measures, Turns
 
-NAMES = ("chars", "tokens", "above", "pid", "threads")
+NAMES = ("chars", "tokens", "above", "pid", "threads", "together")
 
 
 def make_turns(count: int, *, family: int = 4, prefix: str = "n") -> Turns:
@@ -39,8 +39,9 @@ class MakeMeasure:
     raises_at: str = ""
     bug_at: str = ""
     dies_at: str = ""
+    stuck_at: str = ""
     once: str = ""
-    """A file: the worker dies only if it is not there yet."""
+    """A file: the worker dies or is stuck only if it is not there yet."""
     waits_for: str = ""
     """A file that must be there before anything is measured."""
     meets: str = ""
@@ -48,12 +49,15 @@ class MakeMeasure:
     company: int = 1
     fails_start: bool = False
     dies_at_start: bool = False
+    stuck_at_start: bool = False
 
     def __call__(self) -> "MakeMeasure.Measure":
         if self.fails_start:
             raise SpecError("no such embedder: told to fail")
         if self.dies_at_start:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.stuck_at_start:
+            threading.Event().wait()
         return self.Measure(self)
 
     @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class MakeMeasure:
                 raise ZeroDivisionError(f"at node {make.bug_at}")
             if make.dies_at in turns.node_ids and _first_time(make.once):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if make.stuck_at in turns.node_ids and _first_time(make.once):
+                threading.Event().wait()
             return _measures(turns)
 
 
@@ -97,7 +103,10 @@ def _measures(turns: Turns) -> Measures:
     threads = float(os.environ.get("OMP_NUM_THREADS", "0"))
     rows = [turns[i] for i in range(len(turns))]
     scores = [
-        (len(turn.text), turn.token_ids.sum(), len("".join(turn.above)), os.getpid(), threads)
+        (
+            *(len(turn.text), turn.token_ids.sum(), len("".join(turn.above))),
+            *(os.getpid(), threads, len(rows)),
+        )
         for turn in rows
     ]
     numbers = [int(turn.node_id[1:]) for turn in rows]

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from pipeline.curate.bands import Buckets, band_keys
 from pipeline.curate.mixing import Hashes
-from pipeline.curate.overlap import jaccards
-from pipeline.curate.shingles import shingle_sets
+from pipeline.curate.shingles import jaccards, shingle_sets
 from schemas.measures import Signatures
 from schemas.records import Role
 

@@ -16,6 +16,8 @@ from pipeline.curate.mixing import Hashes, mix
 from pipeline.curate.words import Words, code_points, collapse, find_words, fold, spell
 from schemas.records import Role
 
+Similarities = npt.NDArray[np.float64]
+
 CHARACTERS = 5
 WORDS = 3
 _BLOCK = 1 << 15
@@ -40,6 +42,21 @@ def jaccard(a: Hashes, b: Hashes) -> float:
     either = len(a) + len(b)
     shared = _shared(a, b)
     return shared / (either - shared) if either else 1.0
+
+
+def jaccards(own: Hashes, others: Sequence[Hashes]) -> Similarities:
+    """`jaccard` of one set and each of some, at least one; much faster than one by one."""
+    sizes = np.array([len(other) for other in others], dtype=np.int64)
+    owners = np.repeat(np.arange(len(others)), sizes)
+    flat = np.concatenate(others)
+    if len(own):
+        found = own.take(own.searchsorted(flat), mode="clip")
+        owners = owners[found == flat]
+    else:
+        owners = owners[:0]
+    shared = np.bincount(owners, minlength=len(others))
+    either = sizes + len(own) - shared
+    return np.where(either == 0, 1.0, shared / np.maximum(either, 1))
 
 
 def containment(a: Hashes, b: Hashes) -> float:

@@ -4,7 +4,6 @@ The numbers are those of datasketch's scheme `affine32` with seed 1, so that oth
 from them; tests hold the two together.
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,7 +19,7 @@ SEED = 1
 DESCRIPTION = (
     f"MinHash affine32, {PERMUTATIONS} permutations, seed {SEED}, of the upper 32 bits of 64-bit "
     f"shingle hashes: {CHARACTERS} characters in user turns, {WORDS} words in others, after NFKC "
-    f"and case folding of Unicode {unicodedata.unidata_version}"
+    "and case folding"
 )
 """What made the numbers, for the metadata of files that hold them."""
 

@@ -1,5 +1,6 @@
 """Versions of the rules that a run's verdicts come from: a part of its identity."""
 
+import unicodedata
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.curate import SELECTION_VERSION
@@ -8,10 +9,13 @@ from pipeline.curate.filters.filter import Filter
 from pipeline.curate.signature import DESCRIPTION
 from schemas.curation_spec import CurationSpec
 
+TEXT = f"1: NFKC and case folding, Unicode {unicodedata.unidata_version}"
+"""How text is read by filters, duplicates and embedders; the number rises with a change to it."""
+
 
 def used_versions(spec: CurationSpec) -> dict[str, str]:
-    """By name: the selection, the signature if there are any, each filter of the list."""
-    versions = {"selection": str(SELECTION_VERSION)}
+    """By name: the selection, the reading of text, the signature if there are any, each filter."""
+    versions = {"selection": str(SELECTION_VERSION), "text": TEXT}
     if spec.duplicates != "keep":
         versions["signature"] = DESCRIPTION
     return versions | {entry.filter: _version(FILTERS[entry.filter]) for entry in spec.filters}

@@ -11,5 +11,9 @@ class Embedder(Protocol):
     """Turns texts into vectors whose cosine says how alike they are."""
 
     def embed(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """One row a text, of any length but zero for a text that says nothing."""
+        """One row a text, of any length but zero for a text that says nothing.
+
+        Equal lists of texts give equal bytes on one machine. Only sentence models may give a text
+        other last digits beside other texts, or on another machine.
+        """
         ...

@@ -9,7 +9,11 @@ Beside the engines live the workers of `workers.py`, which measure turns: in thi
 processes of their own, or in Ray actors. What they run is in `measuring.py`, and how a wave is
 shared among them in `parts.py`. All that use Ray join it through `ray_connection.py`.
 
+For work after a run, such as dedup over the whole of it, there are the tasks of `tasks.py`:
+functions over many items, in threads of this process or on Ray (`ray_tasks.py`).
+
 To add a pool: implement `Fleet` and `Host` as `local.py` does, add a line in `jobs/wiring.py`, and
 let `tests/contracts/test_pool.py` run over it. To add workers: keep the protocol, add a line in
-`jobs/curation.py`, and let `tests/contracts/test_workers.py` run over them.
+`jobs/curation.py`, and let `tests/contracts/test_workers.py` run over them. To add
+tasks: the same with `jobs/refine.py` and `tests/contracts/test_tasks.py`.
 """

@@ -14,13 +14,15 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Pipe
 
 from pipeline.pool.measuring import ENVIRONMENT, measured, pack, reported, unpack
-from pipeline.pool.parts import ATTEMPTS, Assembly, Part, cut
+from pipeline.pool.parts import ATTEMPTS, Assembly, Part, WorkerLimits, cut
 from pipeline.pool.workers import Measure, Measured, MeasureFactory
 from schemas.errors import ArboristError, PoolError
-from schemas.measures import Measures, Turns
+from schemas.measures import Measures, Turns, join_measures
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +55,8 @@ class InlineWorkers:
     def submit(self, wave: str, turns: Turns) -> None:
         """Measure them now; what that raises is for `collect`."""
         try:
-            self._done.append(Measured(wave, measured(self._measure, turns)))
+            parts = [measured(self._measure, part.turns) for part in cut(wave, turns)]
+            self._done.append(Measured(wave, join_measures(parts)))
         except Exception as error:  # noqa: BLE001 - `collect` raises it, whatever it is
             self._error = reported("Measuring", error)
             if self._error is not error:
@@ -74,9 +77,12 @@ class InlineWorkers:
 class ProcessWorkers:
     """Measures in processes on this machine."""
 
-    def __init__(self, make_measure: MeasureFactory, count: int) -> None:
+    def __init__(
+        self, make_measure: MeasureFactory, count: int, limits: WorkerLimits | None = None
+    ) -> None:
         self._make_measure = make_measure
         self._count = count
+        self._limits = limits or WorkerLimits()
         self._changed = threading.Condition()
         """Guards all that follows."""
         self._queue: deque[Part] = deque()
@@ -99,7 +105,7 @@ class ProcessWorkers:
 
     def submit(self, wave: str, turns: Turns) -> None:
         """Queue the wave's parts."""
-        parts = cut(wave, turns, self._count)
+        parts = cut(wave, turns)
         with self._changed:
             self._assembly.expect(parts)
             self._queue.extend(parts)
@@ -166,12 +172,13 @@ class ProcessWorkers:
 
     def _measured(self, place: int, part: Part, factory: bytes) -> Measures:
         """The measures of a part, by as many processes as it takes."""
-        payload = pack(part.turns)
+        payload, limits = pack(part.turns), self._limits
         if not self._processes[place].is_alive():
             self._replace(place, factory)
         while True:
             try:
-                answer = unpack(self._processes[place].ask(payload))
+                with self._processes[place].given(limits.part_s, limits.over_part()) as process:
+                    answer = unpack(process.ask(payload))
                 break
             except _Died as death:
                 self._survive()
@@ -188,7 +195,8 @@ class ProcessWorkers:
         for attempt in range(1, ATTEMPTS + 1):
             process = self._launch(place)
             try:
-                error = unpack(process.start(factory))
+                with process.given(self._limits.start_s, self._limits.at_start()):
+                    error = unpack(process.start(factory))
             except _Died as death:
                 self._survive()
                 if attempt == ATTEMPTS:
@@ -232,6 +240,22 @@ class _Process:
                 env={**os.environ, **ENVIRONMENT},
             )
         self.pid = self._process.pid
+        self._overdue = ""
+
+    @contextmanager
+    def given(self, limit_s: float, overdue: str) -> Iterator["_Process"]:
+        """So long for what is done meanwhile; then it is ended, which ends all waiting for it."""
+        timer = threading.Timer(limit_s, self._end, [overdue])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield self
+        finally:
+            timer.cancel()
+
+    def _end(self, overdue: str) -> None:
+        self._overdue = overdue
+        self._process.kill()
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
@@ -261,6 +285,8 @@ class _Process:
         """How it ended."""
         try:
             code = self._process.wait(_END_S)
+            if self._overdue:
+                return f"{self._overdue} and was ended"
         except subprocess.TimeoutExpired:
             self.kill()
             return "hung up"

@@ -1,4 +1,8 @@
-"""Waves in parts: so that all workers share one wave, and a lost worker costs little."""
+"""Waves in parts: so that all workers share one wave, and a lost worker costs little.
+
+Every wave is cut alike, however many workers there are: the last digits of some embedders depend
+on what is embedded together.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +12,27 @@ from pipeline.pool.workers import Measured
 from schemas.errors import PoolError
 from schemas.measures import Measures, Turns, join_measures
 
-MOST_TURNS = 256
-FEWEST_TURNS = 32
+PART_TURNS = 128
 """A part's sending costs as much as measuring a few turns."""
 
 ATTEMPTS = 3
 """Workers that may be lost over one part, or one after the other while they start."""
+
+
+class WorkerLimits(NamedTuple):
+    """How long workers may be silent."""
+
+    part_s: float = 180.0
+    """Over one part."""
+    start_s: float = 900.0
+
+    def over_part(self) -> str:
+        """What is said of a worker that took too long over a part."""
+        return f"had not answered after {self.part_s:g} s (`execution.stall_s`)"
+
+    def at_start(self) -> str:
+        """What is said of one that took too long to start."""
+        return f"had not started after {self.start_s:g} s (`execution.start_s`)"
 
 
 class Part(NamedTuple):
@@ -35,19 +54,17 @@ class Part(NamedTuple):
         if self.losses + 1 >= ATTEMPTS:
             raise PoolError(
                 f"{ATTEMPTS} workers were lost while they measured {self}; the last one {how}. "
-                "Where memory ran out, run fewer of them (`execution.workers`) or free some; else "
-                "look at those turns."
+                "Where memory ran out, run fewer of them (`execution.workers`) or free some; where "
+                "they are only slow, raise `execution.stall_s`; else look at those turns."
             )
         return self._replace(losses=self.losses + 1)
 
 
-def cut(wave: str, turns: Turns, workers: int) -> list[Part]:
+def cut(wave: str, turns: Turns) -> list[Part]:
     """A wave's parts in order; a wave without turns has one without turns."""
-    even = -(-len(turns) // max(1, workers))
-    size = min(max(even, FEWEST_TURNS), MOST_TURNS)
-    starts = range(0, max(1, len(turns)), size)
+    starts = range(0, max(1, len(turns)), PART_TURNS)
     return [
-        Part(wave, number, _own(turns.part(start, start + size)))
+        Part(wave, number, _own(turns.part(start, start + PART_TURNS)))
         for number, start in enumerate(starts)
     ]
 

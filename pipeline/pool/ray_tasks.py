@@ -1,14 +1,17 @@
-"""Tasks on Ray: partitions are objects, which Ray keeps, moves and spills itself.
+"""Tasks on Ray: packs of partitions are objects, which Ray keeps, moves and spills itself.
 
 Functions and items cross pickled. What a lost machine worked on is done again by Ray.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
+import numpy as np
+
 from pipeline.pool.ray_connection import in_one_line, join_ray, leave_ray
-from pipeline.pool.tasks import Join, Split, Table
+from pipeline.pool.tasks import Array, Join, Split
 from schemas.errors import ArboristError, PoolError
 
 Item = TypeVar("Item")
@@ -16,6 +19,10 @@ Result = TypeVar("Result")
 
 _AHEAD = 2
 """Calls in flight for each CPU."""
+
+MOST_GROUPS, MOST_PACKS = 128, 64
+"""This process holds a reference for each pack of each group, thousands whatever the size of the
+work. More groups are more tasks at once; more packs are smaller ones to join."""
 
 
 class RayTasks:
@@ -39,22 +46,26 @@ class RayTasks:
 
     def shuffle(
         self, split: Split[Item], items: Iterable[Item], join: Join, partitions: int
-    ) -> Iterator[Table]:
-        """A task for each item, then one for each partition."""
+    ) -> Iterator[Array]:
+        """A task for each group of items, then one for each group of partitions."""
         import ray
 
-        call = ray.remote(_split).options(num_returns=partitions)
-        parts: list[list[Any]] = []
-        for item in items:
-            found = call.remote(split, item, partitions)
-            parts.append([found] if partitions == 1 else found)
-            if len(parts) >= _AHEAD * self.width:
+        waiting = list(items)
+        groups, packs = slices(len(waiting), MOST_GROUPS), slices(partitions, MOST_PACKS)
+        call = ray.remote(_split).options(num_returns=len(packs))
+        made: list[list[Any]] = []
+        for group in groups:
+            found = call.remote(split, waiting[group], packs)
+            made.append([found] if len(packs) == 1 else found)
+            if len(made) >= _AHEAD * self.width:
                 # The one so far back is most likely done, and so the queue stays short.
-                ray.wait([parts[-_AHEAD * self.width][0]], fetch_local=False)
+                ray.wait([made[-_AHEAD * self.width][0]], fetch_local=False)
         joined = ray.remote(_join)
-        yield from self._in_order(
-            joined.remote(join, *(part[number] for part in parts)) for number in range(partitions)
+        pending = (
+            joined.remote(join, *(refs[number] for refs in made)) for number in range(len(packs))
         )
+        for tables in self._in_order(pending):
+            yield from tables
 
     def close(self) -> None:
         """Leave Ray."""
@@ -76,14 +87,23 @@ def _call(work: Callable[[Any], Any], item: Any) -> Any:
     return work(item)
 
 
-def _split(split: Split[Any], item: Any, partitions: int) -> Any:
-    tables = split(item)
-    return tables[0] if partitions == 1 else tuple(tables)
+def _split(split: Split[Any], items: Sequence[Any], packs: Sequence[slice]) -> Any:
+    """The tables of some items, each partition joined over them, pack by pack."""
+    tables = [np.concatenate(parts) for parts in zip(*map(split, items), strict=True)]
+    found = [tables[pack] for pack in packs]
+    return found[0] if len(packs) == 1 else found
 
 
-def _join(join: Join, *tables: Table) -> Table:
-    found: Sequence[Table] = tables
-    return join(found)
+def _join(join: Join, *groups: Sequence[Array]) -> list[Array]:
+    """The partitions of a pack, which every group made a part of."""
+    return [join(tables) for tables in zip(*groups, strict=True)]
+
+
+def slices(count: int, most: int) -> list[slice]:
+    """So many things in their order, as `most` slices of about one size, or fewer."""
+    number = min(count, most)
+    edges = [count * i // number for i in range(number + 1)] if number else []
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _result(ref: Any) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.pool.measuring import ENVIRONMENT, Measuring, pack, unpack
-from pipeline.pool.parts import ATTEMPTS, Assembly, Part, cut
+from pipeline.pool.parts import ATTEMPTS, Assembly, Part, WorkerLimits, cut
 from pipeline.pool.ray_connection import in_one_line, is_own_ray, join_ray, leave_ray
 from pipeline.pool.workers import Measured, MeasureFactory
 from schemas.errors import ArboristError, PoolError
@@ -39,6 +39,7 @@ class RayWorkers:
         count: int,
         address: str | None = None,
         *,
+        limits: WorkerLimits | None = None,
         cpus: float = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -46,6 +47,7 @@ class RayWorkers:
         self._make_measure = make_measure
         self._count = count
         self._address = address
+        self._limits = limits or WorkerLimits()
         self._cpus = cpus
         self._clock = clock
         self._seats: list[_Seat] = []
@@ -64,7 +66,7 @@ class RayWorkers:
 
     def submit(self, wave: str, turns: Turns) -> None:
         """Queue the wave's parts, and send what there is room for."""
-        parts = cut(wave, turns, self._count)
+        parts = cut(wave, turns)
         self._assembly.expect(parts)
         self._queue.extend(parts)
         self._send()
@@ -101,7 +103,7 @@ class RayWorkers:
         leave_ray()
 
     def _seat(self, cpus: float, losses: int = 0) -> "_Seat":
-        return _Seat(self._make_measure, cpus, losses, self._clock() + _PLACE_S)
+        return _Seat(self._make_measure, cpus, losses, self._clock())
 
     def _send(self) -> None:
         ready = [seat for seat in self._seats if seat.is_ready]
@@ -109,7 +111,7 @@ class RayWorkers:
             idlest = min(ready, key=lambda seat: len(seat.parts))
             if len(idlest.parts) == _IN_FLIGHT:
                 return
-            idlest.send(self._queue.popleft())
+            idlest.send(self._queue.popleft(), self._clock())
 
     def _receive(self) -> None:
         import ray
@@ -127,15 +129,21 @@ class RayWorkers:
         self._place()
 
     def _hear(self, seat: "_Seat", ready: set[Any]) -> None:
-        """All that one actor has to say."""
+        """All that one actor has to say; an actor that has been silent for too long is lost."""
         seat.hear(ready)
+        now = self._clock()
         while seat.parts and seat.parts[0][0] in ready:
             call, part = seat.parts[0]
             measures = _result(call)
             seat.parts.popleft()
+            seat.since = now
             whole = self._assembly.put(part, measures)
             if whole is not None:
                 self._done.append(whole)
+        if seat.parts and now - seat.since > self._limits.part_s:
+            raise _Lost(f"it {self._limits.over_part()}")
+        if seat.is_starting and now - seat.since > self._limits.start_s:
+            raise _Lost(f"it {self._limits.at_start()}")
 
     def _replacement(self, seat: "_Seat", how: str) -> "_Seat":
         """An actor in the place of a lost one; the part that it was at may be the cause."""
@@ -152,7 +160,7 @@ class RayWorkers:
     def _place(self) -> None:
         """Engines may hold every CPU for as long as the run lasts; then share theirs."""
         for index, seat in enumerate(self._seats):
-            if seat.pid is None and seat.cpus and self._clock() > seat.deadline:
+            if seat.pid is None and seat.cpus and self._clock() - seat.since > _PLACE_S:
                 _log.warning(
                     "No node has %g free CPUs for a worker; it runs beside others.", seat.cpus
                 )
@@ -180,7 +188,7 @@ class _Seat:
     """One actor, and what it was sent."""
 
     def __init__(
-        self, make_measure: MeasureFactory, cpus: float, losses: int, deadline: float
+        self, make_measure: MeasureFactory, cpus: float, losses: int, since: float
     ) -> None:
         import ray
 
@@ -201,8 +209,8 @@ class _Seat:
         self.cpus = cpus
         self.losses = losses
         """Actors lost in this place, one after the other, before they were ready."""
-        self.deadline = deadline
-        """When it should have found a place."""
+        self.since = since
+        """When it was asked for, or got the part that it is at."""
         self.pid: int | None = None
         self.parts: deque[tuple[Any, Part]] = deque()
         """What it has not answered, in order."""
@@ -210,6 +218,11 @@ class _Seat:
     @property
     def is_ready(self) -> bool:
         return self._starting is None
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether all that it waits for is itself."""
+        return not self.is_ready and (self.pid is not None or not self.cpus)
 
     def pending(self) -> list[Any]:
         """The calls that news may come from."""
@@ -225,7 +238,9 @@ class _Seat:
             _result(self._starting)
             self._starting = None
 
-    def send(self, part: Part) -> None:
+    def send(self, part: Part, now: float) -> None:
+        if not self.parts:
+            self.since = now
         self.parts.append((self._actor.measure.remote(pack(part.turns)), part))
 
     def kill(self) -> None:

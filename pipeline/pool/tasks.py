@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Table = npt.NDArray[np.void]
-Split = Callable[[Item], Sequence[Table]]
+Array = npt.NDArray[np.void]
+Split = Callable[[Item], Sequence[Array]]
 """Makes a table for each partition."""
-Join = Callable[[Sequence[Table]], Table]
+Join = Callable[[Sequence[Array]], Array]
 """Makes one table of a partition's."""
 
 
@@ -34,7 +34,7 @@ class Tasks(Protocol):
 
     def shuffle(
         self, split: Split[Item], items: Iterable[Item], join: Join, partitions: int
-    ) -> Iterator[Table]:
+    ) -> Iterator[Array]:
         """Split every item's table into partitions, and join each partition over all items."""
         ...
 
@@ -62,7 +62,7 @@ class LocalTasks:
 
     def shuffle(
         self, split: Split[Item], items: Iterable[Item], join: Join, partitions: int
-    ) -> Iterator[Table]:
+    ) -> Iterator[Array]:
         """Partition after partition."""
         with tempfile.TemporaryDirectory(prefix="arborist-") as folder:
             parts = _Partitions(Path(folder), partitions, self._limit)
@@ -81,11 +81,11 @@ class _Partitions:
 
     def __init__(self, folder: Path, count: int, limit: int) -> None:
         self._folder, self._limit = folder, limit
-        self._tables: list[list[Table]] = [[] for _ in range(count)]
+        self._tables: list[list[Array]] = [[] for _ in range(count)]
         self._bytes = 0
         self._kind: Any = None
 
-    def add(self, tables: Sequence[Table]) -> None:
+    def add(self, tables: Sequence[Array]) -> None:
         for waiting, table in zip(self._tables, tables, strict=True):
             waiting.append(table)
             self._bytes += table.nbytes
@@ -93,7 +93,7 @@ class _Partitions:
         if self._bytes > self._limit:
             self._write()
 
-    def take(self, number: int) -> list[Table]:
+    def take(self, number: int) -> list[Array]:
         """All of a partition; it is forgotten here."""
         tables, self._tables[number] = self._tables[number], []
         file = self._file(number)

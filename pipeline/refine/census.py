@@ -1,7 +1,7 @@
 """The census: every kept row of some runs as columns, numbered in row order.
 
 Row order is (run, tree, path). A row costs about 70 bytes; texts and signatures stay where they
-are. The rows of a cohort are a block, which is what one task works on.
+are. One task works on the rows of a cohort.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,10 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.curate.grove import Grove
 from pipeline.curate.signature import DESCRIPTION
+from pipeline.curate.whole_run.grove import Grove
 from pipeline.pool.tasks import Tasks
 from pipeline.storage.open import open_store
+from pipeline.storage.paths import path_matrix
 from pipeline.storage.shards import read_shard
 from schemas.dialect import Dialect
 from schemas.manifest import RunFile, ShardEntry, Snapshot
@@ -46,7 +47,7 @@ class WaveFiles(NamedTuple):
     features: ShardEntry | None
 
 
-class Cohort(NamedTuple):
+class CohortFiles(NamedTuple):
     """The waves of one cohort in plan order: each after the one that its parents come from."""
 
     source: Source
@@ -59,7 +60,7 @@ def source_of(location: str, run_file: RunFile) -> Source:
     return Source(location, run_file.run_id, run_file.dialect, signed)
 
 
-def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[Cohort]:
+def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[CohortFiles]:
     """What a snapshot names, cohort by cohort."""
     features = {_stem(e): e for e in snapshot.shards if e.table == "features"}
     waves = [
@@ -68,7 +69,7 @@ def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[Cohort]:
         if e.table == "nodes"
     ]
     for _, files in groupby(waves, key=lambda files: files.wave.cohort):
-        yield Cohort(source, tuple(files))
+        yield CohortFiles(source, tuple(files))
 
 
 def _stem(entry: ShardEntry) -> str:
@@ -77,14 +78,14 @@ def _stem(entry: ShardEntry) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Block:
+class CohortRows:
     """The kept rows of a cohort. All but `ids` and `places` are in row order."""
 
-    cohort: Cohort
+    files: CohortFiles
     ids: pa.StringArray
     """In the order of the shards."""
     places: npt.NDArray[np.int32]
-    """In the order of the shards: which row of the block it is."""
+    """In the order of the shards: which row of the cohort it is."""
     trees: npt.NDArray[np.int32]
     levels: npt.NDArray[np.int16]
     children: npt.NDArray[np.int32]
@@ -97,7 +98,7 @@ class Block:
     def waves(self) -> Iterator[tuple[WaveFiles, npt.NDArray[np.int32], pa.StringArray]]:
         """Each wave with its rows and their ids, in the order of its shard."""
         start = 0
-        for files in self.cohort.waves:
+        for files in self.files.waves:
             size = files.nodes.rows
             yield files, self.places[start : start + size], self.ids.slice(start, size)
             start += size
@@ -114,13 +115,13 @@ class Block:
         return self.ids.take(pa.array(where[rows]))
 
 
-def read_block(cohort: Cohort) -> Block:
+def read_cohort(files: CohortFiles) -> CohortRows:
     """Read the light columns of a cohort."""
-    store = open_store(cohort.source.location)
+    store = open_store(files.source.location)
     columns = ["node_id", "tree_id", "path", "role"]
-    table = pa.concat_tables(read_shard(store, files.nodes, columns) for files in cohort.waves)
+    table = pa.concat_tables(read_shard(store, wave.nodes, columns) for wave in files.waves)
     trees = table.column("tree_id").to_numpy().astype(np.int32)
-    paths = _paths(table.column("path").combine_chunks())
+    paths = path_matrix(table.column("path"))
     # The last key is the first one that counts.
     order = np.lexsort((*paths.T[::-1], trees))
     places = np.empty(len(order), dtype=np.int32)
@@ -128,8 +129,8 @@ def read_block(cohort: Cohort) -> Block:
     levels = (paths >= 0).sum(axis=1).astype(np.int16)
     last = np.take_along_axis(paths, np.maximum(levels - 1, 0)[:, np.newaxis].astype(int), axis=1)
     answers = pc.equal(table.column("role"), "assistant").to_numpy(zero_copy_only=False)
-    return Block(
-        cohort=cohort,
+    return CohortRows(
+        files=files,
         ids=table.column("node_id").combine_chunks(),
         places=places,
         trees=trees[order],
@@ -139,86 +140,82 @@ def read_block(cohort: Cohort) -> Block:
     )
 
 
-def _paths(column: pa.ListArray) -> npt.NDArray[np.int32]:
-    """A line a row, filled up with -1, which sorts a node before those below it."""
-    lengths = pc.list_value_length(column).to_numpy()
-    width = max(1, int(lengths.max(initial=0)))
-    found = np.full((len(column), width), -1, dtype=np.int32)
-    found[np.arange(width) < lengths[:, np.newaxis]] = column.flatten().to_numpy()
-    return found
-
-
 class Census:
-    """All blocks, and the rows of all of them as one grove."""
+    """All cohorts, and the rows of all of them as one grove."""
 
-    def __init__(self, blocks: Sequence[Block]) -> None:
-        self.blocks = blocks
-        self.starts = np.cumsum([0, *map(len, blocks)])
-        """The first row of each block, and the number of rows."""
-        self._shifts = _shifts(blocks)
-        trees = (b.trees + shift for b, shift in zip(blocks, self._shifts, strict=True))
+    def __init__(self, cohorts: Sequence[CohortRows]) -> None:
+        self.cohorts = cohorts
+        self.starts = np.cumsum([0, *map(len, cohorts)])
+        """The first row of each cohort, and the number of rows."""
+        self._shifts = _shifts(cohorts)
+        trees = (c.trees + shift for c, shift in zip(cohorts, self._shifts, strict=True))
         self.grove = Grove(
             trees=np.concatenate([np.zeros(0, dtype=np.int32), *trees]),
-            levels=np.concatenate([np.zeros(0, dtype=np.int16), *(b.levels for b in blocks)]),
-            answers=np.concatenate([np.zeros(0, dtype=bool), *(b.answers for b in blocks)]),
+            levels=np.concatenate([np.zeros(0, dtype=np.int16), *(c.levels for c in cohorts)]),
+            answers=np.concatenate([np.zeros(0, dtype=bool), *(c.answers for c in cohorts)]),
         )
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def part(self, flags: Flags, number: int) -> Flags:
-        """Those of a block."""
+    def flags_of(self, flags: Flags, number: int) -> Flags:
+        """Those of the rows of a cohort."""
         return flags[self.starts[number] : self.starts[number + 1]]
 
-    def block_of(self, rows: Numbers) -> Numbers:
-        """The blocks that hold rows."""
+    def cohort_of(self, rows: Numbers) -> Numbers:
+        """The cohorts that hold rows."""
         return np.searchsorted(self.starts, rows, side="right") - 1
 
     def ids(self, rows: Numbers) -> pa.StringArray:
         """Their ids."""
-        numbers = self.block_of(rows)
+        numbers = self.cohort_of(rows)
         order = np.argsort(numbers, kind="stable")
         found = [pa.array([], pa.string())]
         for number in np.unique(numbers).tolist():
             local = rows[numbers == number] - self.starts[number]
-            found.append(self.blocks[number].ids_of(local))
+            found.append(self.cohorts[number].ids_of(local))
         places = np.empty(len(rows), dtype=np.int64)
         places[order] = np.arange(len(rows))
         return pa.concat_arrays(found).take(pa.array(places))
 
-    def rows(self, ids: pa.Array, blocks: Iterable[int]) -> Numbers:
-        """The rows of ids among those of some blocks, in order; ids of no row are left out."""
+    def rows(self, ids: pa.Array, cohorts: Sequence[int]) -> Numbers:
+        """The rows of ids among those of some cohorts, in order; ids of no row are left out."""
         found = [np.zeros(0, dtype=np.int64)]
-        for number in blocks if len(ids) else ():
-            block = self.blocks[number]
-            named = pc.is_in(block.ids, value_set=ids).to_numpy(zero_copy_only=False)
-            found.append(np.sort(block.places[named]) + self.starts[number])
+        # All cohorts in one look-up, which hashes the ids once.
+        known = pa.chunked_array([self.cohorts[number].ids for number in cohorts], pa.string())
+        named = pc.is_in(known, value_set=ids).to_numpy()
+        start = 0
+        for number in cohorts:
+            places = self.cohorts[number].places
+            own = places[named[start : start + len(places)]]
+            found.append(np.sort(own) + self.starts[number])
+            start += len(places)
         return np.concatenate(found)
 
     def tree_ids(self, rows: Numbers) -> npt.NDArray[np.int32]:
         """The numbers that trees have in their runs."""
-        return self.grove.trees[rows] - self._shifts[self.block_of(rows)]
+        return self.grove.trees[rows] - self._shifts[self.cohort_of(rows)]
 
     def path(self, row: int) -> list[int]:
         """Child indices from the root down to a row."""
-        number = int(self.block_of(np.array(row)))
+        number = int(self.cohort_of(np.array(row)))
         start = int(self.starts[number])
-        children = self.blocks[number].children
+        children = self.cohorts[number].children
         return [int(children[turn - start]) for turn in self.grove.path(row)]
 
 
-def take_census(cohorts: Iterable[Cohort], tasks: Tasks) -> Census:
+def take_census(cohorts: Iterable[CohortFiles], tasks: Tasks) -> Census:
     """Read all cohorts, in the order given."""
-    return Census(list(tasks.map(read_block, cohorts)))
+    return Census(list(tasks.map(read_cohort, cohorts)))
 
 
-def _shifts(blocks: Sequence[Block]) -> npt.NDArray[np.int32]:
-    """By block, what to add to its trees, so that those of different runs share no number."""
+def _shifts(cohorts: Sequence[CohortRows]) -> npt.NDArray[np.int32]:
+    """By cohort, what to add to its trees, so that those of different runs share no number."""
     shift, highest, run = 0, -1, None
     found = []
-    for block in blocks:
-        if block.cohort.source.run_id != run:
-            shift, run = highest + 1, block.cohort.source.run_id
+    for cohort in cohorts:
+        if cohort.files.source.run_id != run:
+            shift, run = highest + 1, cohort.files.source.run_id
         found.append(shift)
-        highest = max(highest, shift + int(block.trees.max(initial=-1)))
+        highest = max(highest, shift + int(cohort.trees.max(initial=-1)))
     return np.array(found, dtype=np.int32)

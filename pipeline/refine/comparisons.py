@@ -1,4 +1,4 @@
-"""Comparisons: from rows to the judges of a sweep, with exact evidence for the few that meet."""
+"""Comparisons: from rows to the rules of a sweep, with exact evidence for the few that meet."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -7,23 +7,34 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.band_table import CHECK_BITS, ENTRY, Table, crowded, least_equal_bits
 from pipeline.curate.bands import BANDS
-from pipeline.curate.likeness import ConversationLikeness, Said, TurnLikeness, VectorLikeness
-from pipeline.curate.meetings import KeyMeetings, Rarity, ShingleMeetings
 from pipeline.curate.mixing import Hashes
-from pipeline.curate.planes import agreement, choose_bands
-from pipeline.curate.sweep import Judge, Meetings
+from pipeline.curate.whole_run.band_table import (
+    CHECK_BITS,
+    ENTRY,
+    Entries,
+    crowded,
+    least_equal_bits,
+)
+from pipeline.curate.whole_run.likeness import (
+    ConversationLikeness,
+    Said,
+    TurnLikeness,
+    VectorLikeness,
+)
+from pipeline.curate.whole_run.meetings import KeyMeetings, Rarity, ShingleMeetings
+from pipeline.curate.whole_run.planes import agreement, choose_bands
+from pipeline.curate.whole_run.sweep import Meetings, Rule
 from pipeline.pool.tasks import Tasks
 from pipeline.refine.census import Census, Flags, Numbers
-from pipeline.refine.evidence import (
-    Part,
-    PartSayings,
-    conversation_tables,
+from pipeline.refine.traits import (
+    Chosen,
+    ChosenSayings,
+    conversation_entries,
     read_sayings,
     read_vectors,
-    turn_tables,
-    vector_tables,
+    turn_entries,
+    vector_entries,
 )
 from pipeline.storage.spill import Spill
 from schemas.refine_spec import RefineSpec
@@ -31,7 +42,7 @@ from schemas.refine_spec import RefineSpec
 PARTITION_BYTES = 32 << 20
 """About so much of a band table is sorted at once."""
 
-Split = Callable[[Part], list[Table]]
+Split = Callable[[Chosen], list[Entries]]
 
 
 class Comparing(NamedTuple):
@@ -53,9 +64,9 @@ class Comparing(NamedTuple):
         return None if self.exact else self.spec.threshold
 
 
-def turn_judge(comparing: Comparing, turns: Flags) -> Judge:
+def turn_rule(comparing: Comparing, turns: Flags) -> Rule:
     """Turns by text."""
-    table = _meet_by_signature(comparing, turn_tables, turns)
+    table = _meet_by_signature(comparing, turn_entries, turns)
     sayings = _sayings(comparing, _rows_of(table))
 
     def shingles_of(row: int) -> Hashes:
@@ -63,50 +74,50 @@ def turn_judge(comparing: Comparing, turns: Flags) -> Judge:
 
     meetings = _meetings(comparing, table, shingles_of, sayings)
     likeness = TurnLikeness(sayings)
-    return Judge(meetings, likeness, comparing.threshold, "duplicate", "near_duplicate")
+    return Rule(meetings, likeness, comparing.threshold, "duplicate", "near_duplicate")
 
 
-def conversation_judge(comparing: Comparing, answers: Flags) -> Judge:
+def conversation_rule(comparing: Comparing, answers: Flags) -> Rule:
     """Conversations by the answers that may be their last."""
-    table = _meet_by_signature(comparing, conversation_tables, answers)
+    table = _meet_by_signature(comparing, conversation_entries, answers)
     grove = comparing.census.grove
     turns = {turn for row in _rows_of(table).tolist() for turn in grove.path(row)}
     sayings = _sayings(comparing, np.array(sorted(turns), dtype=np.int64))
     likeness = ConversationLikeness(grove, sayings)
     meetings = _meetings(comparing, table, likeness.union, sayings)
-    return Judge(meetings, likeness, comparing.threshold, "conversation", "conversation")
+    return Rule(meetings, likeness, comparing.threshold, "conversation", "conversation")
 
 
 def _meetings(
     comparing: Comparing,
-    table: Table,
+    table: Entries,
     shingles_of: Callable[[int], Hashes],
     sayings: "SpilledSayings",
 ) -> Meetings:
     if comparing.exact:
         return KeyMeetings(table, CHECK_BITS)
     rarity = Rarity()
-    for shingles in sayings.blocks():
+    for shingles in sayings.chunks():
         rarity.add(shingles)
     return ShingleMeetings(_rows_of(table), shingles_of, rarity, comparing.spec.threshold)
 
 
-def vector_judge(comparing: Comparing, turns: Flags, cosine: float) -> Judge:
+def vector_rule(comparing: Comparing, turns: Flags, cosine: float) -> Rule:
     """Turns by their vectors."""
     bits, bands = choose_bands(cosine)
-    split = partial(vector_tables, bits, bands)
+    split = partial(vector_entries, bits, bands)
     least = least_equal_bits(agreement(cosine))
     meetings = KeyMeetings(_meet(comparing, split, turns, bands, least), least)
-    parts = _parts(comparing.census, _flags(comparing.census, meetings.rows))
-    found = [some for some in comparing.tasks.map(read_vectors, parts) if len(some.rows)]
+    chosen = _chosen(comparing.census, _flags(comparing.census, meetings.rows))
+    found = [some for some in comparing.tasks.map(read_vectors, chosen) if len(some.rows)]
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *(some.rows for some in found)])
     vectors = [some.vectors for some in found] or [np.zeros((0, 0), dtype=np.int8)]
-    return Judge(meetings, VectorLikeness(rows, np.concatenate(vectors)), cosine, "", "similar")
+    return Rule(meetings, VectorLikeness(rows, np.concatenate(vectors)), cosine, "", "similar")
 
 
 def _meet_by_signature(
-    comparing: Comparing, split: Callable[[bool, int, Part], list[Table]], wanted: Flags
-) -> Table:
+    comparing: Comparing, split: Callable[[bool, int, Chosen], list[Entries]], wanted: Flags
+) -> Entries:
     """The entries of rows that may be like another by their shingles."""
     if comparing.exact:
         return _meet(comparing, partial(split, True), wanted, 1, CHECK_BITS)
@@ -115,8 +126,8 @@ def _meet_by_signature(
 
 
 def _meet(
-    comparing: Comparing, split: Callable[..., list[Table]], wanted: Flags, bands: int, least: int
-) -> Table:
+    comparing: Comparing, split: Callable[..., list[Entries]], wanted: Flags, bands: int, least: int
+) -> Entries:
     """The entries of rows that met another, by a key and at least so many equal check bits."""
     entries = int(np.count_nonzero(wanted)) * bands
     if not entries:
@@ -124,24 +135,24 @@ def _meet(
     partitions = max(1, -(-entries * ENTRY.itemsize // comparing.partition_bytes))
     tables = comparing.tasks.shuffle(
         partial(split, partitions),
-        _parts(comparing.census, wanted),
+        _chosen(comparing.census, wanted),
         partial(crowded, least=least),
         partitions,
     )
-    found: Table = np.concatenate([np.zeros(0, dtype=ENTRY), *tables])
+    found: Entries = np.concatenate([np.zeros(0, dtype=ENTRY), *tables])
     return found
 
 
-def _rows_of(table: Table) -> Numbers:
+def _rows_of(table: Entries) -> Numbers:
     """The rows of entries, each once, in order."""
     return np.unique(table["row"]).astype(np.int64)
 
 
-def _parts(census: Census, wanted: Flags) -> Iterator[Part]:
-    for number, block in enumerate(census.blocks):
-        own = census.part(wanted, number)
+def _chosen(census: Census, wanted: Flags) -> Iterator[Chosen]:
+    for number, cohort in enumerate(census.cohorts):
+        own = census.flags_of(wanted, number)
         if own.any():
-            yield Part(block, int(census.starts[number]), own)
+            yield Chosen(cohort, int(census.starts[number]), own)
 
 
 def _flags(census: Census, rows: npt.NDArray[np.integer]) -> Flags:
@@ -152,10 +163,10 @@ def _flags(census: Census, rows: npt.NDArray[np.integer]) -> Flags:
 
 def _sayings(comparing: Comparing, rows: npt.NDArray[np.integer]) -> "SpilledSayings":
     sayings = SpilledSayings()
-    for part in comparing.tasks.map(
-        read_sayings, _parts(comparing.census, _flags(comparing.census, rows))
+    for said in comparing.tasks.map(
+        read_sayings, _chosen(comparing.census, _flags(comparing.census, rows))
     ):
-        sayings.extend(part)
+        sayings.extend(said)
     return sayings
 
 
@@ -167,16 +178,16 @@ class SpilledSayings:
         self._digests: list[bytes] = []
         self._shingles = Spill(np.uint64)
 
-    def extend(self, part: PartSayings) -> None:
+    def extend(self, said: ChosenSayings) -> None:
         """Add rows."""
-        for row in part.rows.tolist():
+        for row in said.rows.tolist():
             self._places[row] = len(self._places)
-        self._digests += part.digests
-        self._shingles.extend(part.shingles, part.sizes)
+        self._digests += said.digests
+        self._shingles.extend(said.shingles, said.sizes)
 
-    def blocks(self) -> Iterator[Hashes]:
+    def chunks(self) -> Iterator[Hashes]:
         """The shingles of all rows, many at once."""
-        return self._shingles.blocks()
+        return self._shingles.chunks()
 
     def __getitem__(self, row: int) -> Said:
         place = self._places[row]

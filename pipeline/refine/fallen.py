@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.curate.sweep import Drop
+from pipeline.curate.whole_run.sweep import Drop
 from pipeline.refine.census import Census, Numbers
 from schemas.drop_list import DROP_SCHEMA
 
@@ -60,8 +60,8 @@ def _columns(
 
 def _runs(census: Census, keepers: Numbers, earlier: np.ndarray) -> list[str | None]:
     """Of keepers in earlier runs, which one."""
-    numbers = census.block_of(np.maximum(keepers, 0))
+    numbers = census.cohort_of(np.maximum(keepers, 0))
     return [
-        census.blocks[number].cohort.source.run_id if other else None
+        census.cohorts[number].files.source.run_id if other else None
         for number, other in zip(numbers.tolist(), earlier.tolist(), strict=True)
     ]

@@ -15,22 +15,22 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipeline.curate.sweep import Sweep
+from pipeline.curate.whole_run.sweep import Sweep
 from pipeline.pool.tasks import Tasks
 from pipeline.refine.census import Flags, Numbers, cohorts_of, source_of, take_census
 from pipeline.refine.comparisons import (
     PARTITION_BYTES,
     Comparing,
-    conversation_judge,
-    turn_judge,
-    vector_judge,
+    conversation_rule,
+    turn_rule,
+    vector_rule,
 )
 from pipeline.refine.fallen import drop_list, merge
-from pipeline.storage.drops import read_drops, write_drops
+from pipeline.storage.drops import drops_of, withdrawn_ids, write_drops
 from pipeline.storage.snapshots import latest, seal_snapshot
 from pipeline.storage.store import Store
-from schemas.drop_list import DROP_SCHEMA
 from schemas.errors import AlreadyExists, CorruptData, UserError
 from schemas.manifest import EarlierRun, Refinement, RunFile, ShardEntry, Snapshot
 from schemas.refine_spec import RefineSpec
@@ -73,18 +73,30 @@ def refine(
     """
     target, earlier = origins[-1], origins[:-1]
     _check_runs(target, earlier, asked.spec)
+    # Read once: what another refinement withdraws meanwhile takes the number that ours would have.
+    newest = latest(target.store)
+    assert newest is not None, "the target's snapshot is one of its store"
     note("reading the rows")
-    rows = _Rows(origins, tasks)
-    rows.withdraw(asked.withdrawn)
+    rows = _AllRows(origins, tasks)
+    rows.withdraw([*asked.withdrawn, *_withdrawn_since(target, newest)])
     comparing = Comparing(rows.census, asked.spec, tasks, partition_bytes)
     # What one comparison held is freed before the next.
     _compare_turns(rows, comparing, note)
     _compare_conversations(rows, comparing, note)
-    newest = latest(target.store)
-    assert newest is not None, "the target's snapshot is one of its store"
     if not rows.sweep.drops and target.snapshot.number == newest.number:
         return newest
     return _seal(rows, asked.spec, newest.number + 1, attempt)
+
+
+def _withdrawn_since(target: Origin, newest: Snapshot) -> list[str]:
+    """What fell by hand after an earlier snapshot: it stays withdrawn in every later one.
+
+    As each refinement takes over the withdrawals of the one before, the newest names them all.
+    """
+    if newest.number == target.snapshot.number:
+        return []
+    ids: list[str] = withdrawn_ids(drops_of(target.store, newest)).to_pylist()
+    return ids
 
 
 def _check_runs(target: Origin, earlier: Sequence[Origin], spec: RefineSpec) -> None:
@@ -104,7 +116,7 @@ def _check_runs(target: Origin, earlier: Sequence[Origin], spec: RefineSpec) -> 
             )
 
 
-class _Rows:
+class _AllRows:
     """The rows of all origins, and what is kept of them."""
 
     def __init__(self, origins: Sequence[Origin], tasks: Tasks) -> None:
@@ -113,13 +125,13 @@ class _Rows:
         cohorts = [list(cohorts_of(s, o.snapshot)) for s, o in zip(sources, origins, strict=True)]
         self.census = take_census((c for some in cohorts for c in some), tasks)
         bounds = np.cumsum([0, *map(len, cohorts)]).tolist()
-        self._blocks = list(starmap(range, pairwise(bounds)))
+        self._cohorts = list(starmap(range, pairwise(bounds)))
         """Of each origin."""
         self.first_own = int(self.census.starts[bounds[-2]])
         kept = np.ones(len(self.census), dtype=bool)
-        lists = list(map(_read_list, origins))
-        for origin, drops, blocks in zip(origins, lists, self._blocks, strict=True):
-            self.old_rows = self._rows(origin, drops, blocks)
+        lists = [drops_of(origin.store, origin.snapshot) for origin in origins]
+        for origin, drops, numbers in zip(origins, lists, self._cohorts, strict=True):
+            self.old_rows = self._rows(origin, drops, numbers)
             kept[self.old_rows] = False
         self.old_drops = lists[-1]
         self.sweep = Sweep(self.census.grove, kept, self.first_own)
@@ -130,9 +142,9 @@ class _Rows:
         return self.origins[-1]
 
     def withdraw(self, ids: Sequence[str]) -> None:
-        """Drop nodes by id; an unknown id is an error."""
+        """Drop nodes by id, even those that fell for another reason; an unknown id is an error."""
         wanted = pa.array(sorted(set(ids)), pa.string())
-        rows = self.census.rows(wanted, self._blocks[-1])
+        rows = self.census.rows(wanted, self._cohorts[-1])
         if len(rows) < len(wanted):
             known = set(self.census.ids(rows).to_pylist())
             unknown = [one for one in wanted.to_pylist() if one not in known]
@@ -141,7 +153,13 @@ class _Rows:
                 f"{self.target.store.location}: {len(unknown)} of the {len(wanted)} ids to be "
                 f"withdrawn are not those of kept nodes: {', '.join(unknown[:SHOWN])}{more}."
             )
+        withdrawn = withdrawn_ids(self.old_drops)
+        rows = np.setdiff1d(rows, self.census.rows(withdrawn, self._cohorts[-1]))
         self.sweep.withdraw(rows.tolist())
+        # Of those that fell before, the withdrawal is what is told from now on.
+        others = ~np.isin(self.old_rows, rows)
+        self.old_rows = self.old_rows[others]
+        self.old_drops = self.old_drops.filter(pa.array(others))
 
     def pinned(self) -> Flags:
         """Turns for whose sake others fell."""
@@ -149,24 +167,22 @@ class _Rows:
         for drop in self.sweep.drops:
             if drop.keeper is not None:
                 pinned[drop.keeper] = True
-        old = [
-            row["keeper_id"]
-            for row in self.old_drops.select(["reason", "keeper_id", "keeper_run"]).to_pylist()
-            if row["reason"] in FALLS_BY_TURN and row["keeper_run"] is None
-        ]
-        pinned[self.census.rows(pa.array(old, pa.string()), self._blocks[-1])] = True
+        by_turn = pc.is_in(self.old_drops.column("reason"), value_set=pa.array(FALLS_BY_TURN))
+        own = pc.is_null(self.old_drops.column("keeper_run"))
+        old = self.old_drops.filter(pc.and_(by_turn, own)).column("keeper_id").combine_chunks()
+        pinned[self.census.rows(old, self._cohorts[-1])] = True
         return pinned
 
     def fallen(self, number: int) -> tuple[Numbers, pa.Table]:
         """What the sweep dropped."""
         return drop_list(self.census, self.sweep.drops, first_own=self.first_own, number=number)
 
-    def _rows(self, origin: Origin, drops: pa.Table, blocks: Sequence[int]) -> Numbers:
+    def _rows(self, origin: Origin, drops: pa.Table, cohorts: Sequence[int]) -> Numbers:
         """The rows that a drop list names. It is in row order, so they stand as its rows do."""
         trees, ids = drops.column("tree_id").to_numpy(), drops.column("node_id").combine_chunks()
         found = [np.zeros(0, dtype=np.int64)]
-        for number in blocks if drops.num_rows else ():
-            own = self.census.blocks[number].trees
+        for number in cohorts if drops.num_rows else ():
+            own = self.census.cohorts[number].trees
             start, stop = np.searchsorted(trees, [own[0], own[-1] + 1]).tolist()
             found.append(self.census.rows(ids.slice(start, stop - start), [number]))
         rows = np.concatenate(found)
@@ -179,12 +195,7 @@ class _Rows:
         return rows
 
 
-def _read_list(origin: Origin) -> pa.Table:
-    drops = origin.snapshot.drops
-    return DROP_SCHEMA.empty_table() if drops is None else read_drops(origin.store, drops)
-
-
-def _compare_turns(rows: _Rows, comparing: Comparing, note: Note) -> None:
+def _compare_turns(rows: _AllRows, comparing: Comparing, note: Note) -> None:
     spec, grove, sweep = comparing.spec, rows.census.grove, rows.sweep
     turns = np.zeros(len(grove), dtype=bool)
     if "openings" in spec.scopes:
@@ -192,29 +203,29 @@ def _compare_turns(rows: _Rows, comparing: Comparing, note: Note) -> None:
     if "turns" in spec.scopes:
         turns |= (grove.levels > 0) & ~grove.answers
     turns &= sweep.kept
-    judges = []
+    rules = []
     if spec.duplicates != "keep" and turns.any():
         note(f"comparing {np.count_nonzero(turns):,} turns")
-        judges.append(turn_judge(comparing, turns))
-        note(f"{len(judges[-1].meetings.rows):,} turns may repeat another")
+        rules.append(turn_rule(comparing, turns))
+        note(f"{len(rules[-1].meetings.rows):,} turns may repeat another")
     if spec.cosine is not None:
         note(f"comparing {np.count_nonzero(turns):,} vectors")
-        judges.append(vector_judge(comparing, turns, spec.cosine))
-        note(f"{len(judges[-1].meetings.rows):,} vectors may be like another")
-    sweep.turns(judges)
+        rules.append(vector_rule(comparing, turns, spec.cosine))
+        note(f"{len(rules[-1].meetings.rows):,} vectors may be like another")
+    sweep.turns(rules)
 
 
-def _compare_conversations(rows: _Rows, comparing: Comparing, note: Note) -> None:
+def _compare_conversations(rows: _AllRows, comparing: Comparing, note: Note) -> None:
     if comparing.spec.duplicates == "keep" or "conversations" not in comparing.spec.scopes:
         return
     answers = rows.census.grove.answers & rows.sweep.kept
     note(f"comparing {np.count_nonzero(answers):,} conversations and their beginnings")
-    judge = conversation_judge(comparing, answers)
-    note(f"{len(judge.meetings.rows):,} of them may repeat another")
-    rows.sweep.conversations(judge, rows.pinned())
+    rule = conversation_rule(comparing, answers)
+    note(f"{len(rule.meetings.rows):,} of them may repeat another")
+    rows.sweep.conversations(rule, rows.pinned())
 
 
-def _seal(rows: _Rows, spec: RefineSpec, number: int, attempt: str) -> Snapshot:
+def _seal(rows: _AllRows, spec: RefineSpec, number: int, attempt: str) -> Snapshot:
     target = rows.target
     base = target.snapshot
     before = base.refinement.round if base.refinement else 0
@@ -242,8 +253,11 @@ def _seal(rows: _Rows, spec: RefineSpec, number: int, attempt: str) -> Snapshot:
 def _write_snapshot(store: Store, snapshot: Snapshot, ours: ShardEntry | None) -> None:
     try:
         seal_snapshot(store, snapshot)
-    except AlreadyExists:
+    except AlreadyExists as error:
         # Another refinement took the number, so nothing will ever name our list.
         if ours is not None:
             store.delete(ours.name)
-        raise
+        raise AlreadyExists(
+            f"{store.location}: another refinement sealed snapshot {snapshot.number} meanwhile, "
+            "and this one does not know what that one withdrew; start the same command again."
+        ) from error

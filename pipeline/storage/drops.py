@@ -6,13 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.storage.encoding import decode, encode
-from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
+from pipeline.storage.tables import create_table, read_table
 from schemas.drop_list import DROP_SCHEMA
-from schemas.errors import CorruptData, NotFound
-from schemas.fingerprint import digest
-from schemas.manifest import ShardEntry
+from schemas.manifest import ShardEntry, Snapshot
 
 DROPS = "drops"
 
@@ -22,38 +19,25 @@ def write_drops(
 ) -> ShardEntry:
     """Store the drop list of the snapshot that will have a number; equal rows, equal bytes."""
     name = f"{DROPS}/{number:05d}-{attempt}.parquet"
-    payload = encode(table, {"arborist.run_id": run_id, "arborist.snapshot": str(number)})
-    if settle(store, name, payload) != payload:
-        raise CorruptData(
-            f"{store.location}: {name} is there with other content. Only one attempt writes this "
-            "name, so it was changed from outside; start the same command again."
-        )
-    return ShardEntry(
-        name=name,
-        rows=table.num_rows,
-        bytes=len(payload),
-        sha256=digest(payload),
-        table="drops",
-    )
+    metadata = {"arborist.run_id": run_id, "arborist.snapshot": str(number)}
+    return create_table(store, name, table, metadata, table="drops")
 
 
 def read_drops(store: Store, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
     """A drop list, in order of tree and path."""
-    where = f"{store.location}/{entry.name}"
-    try:
-        payload = store.read(entry.name)
-    except NotFound as error:
-        raise CorruptData(
-            f"{where}: a snapshot names this drop list, but it is not there; it was removed."
-        ) from error
-    if len(payload) != entry.bytes or digest(payload) != entry.sha256:
-        raise CorruptData(
-            f"{where}: its {len(payload)} bytes are not the {entry.bytes} that its snapshot "
-            "names by checksum; the file was cut off or changed."
-        )
-    fields = DROP_SCHEMA if columns is None else [DROP_SCHEMA.field(name) for name in columns]
-    schema = pa.schema(fields, metadata=DROP_SCHEMA.metadata)
-    return decode(payload, name=where, rows=entry.rows, schema=schema)
+    return read_table(store, entry, DROP_SCHEMA, columns)
+
+
+def drops_of(store: Store, snapshot: Snapshot) -> pa.Table:
+    """The drop list of a snapshot; one without rows where there is none."""
+    empty = DROP_SCHEMA.empty_table()
+    return empty if snapshot.drops is None else read_drops(store, snapshot.drops)
+
+
+def withdrawn_ids(drops: pa.Table) -> pa.Array:
+    """The nodes of a drop list that fell by hand; those below them are not among them."""
+    chosen = drops.filter(pc.equal(drops.column("reason"), "withdrawn"))
+    return chosen.column("node_id").combine_chunks()
 
 
 def number_of(name: str) -> int:

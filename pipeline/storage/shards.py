@@ -10,12 +10,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.storage.encoding import decode, encode
-from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
-from schemas.errors import CorruptData, NotFound
-from schemas.feature_table import FEATURE_SCHEMA, from_feature_table, to_feature_table
-from schemas.fingerprint import digest
+from pipeline.storage.tables import create_table, read_table
+from schemas.feature_table import (
+    FEATURE_SCHEMA,
+    check_feature_table,
+    from_feature_table,
+    to_feature_table,
+)
 from schemas.manifest import ShardEntry, Table
 from schemas.measures import Measures
 from schemas.node_table import NODE_SCHEMA, from_table, scores_from_table, to_table
@@ -57,9 +59,7 @@ def write_shards(
     for table, content in _tables(place.run_id, rows).items():
         if content.num_rows:
             name = place.name(table)
-            payload = encode(content, metadata)
-            _create(store, name, payload)
-            entries.append(_entry(name, payload, rows=content.num_rows, table=table))
+            entries.append(create_table(store, name, content, metadata, table=table))
     return tuple(entries)
 
 
@@ -92,36 +92,13 @@ def _features(rows: WaveRows) -> pa.Table:
     return to_feature_table(ids, measures.take(np.array(sampled, dtype=np.intp)))
 
 
-def _create(store: Store, name: str, payload: bytes) -> None:
-    if settle(store, name, payload) != payload:
-        raise CorruptData(
-            f"{store.location}: {name} is there with other content. Only one attempt writes this "
-            "name, so it was changed from outside, or two drivers share an attempt id; start the "
-            "same command again."
-        )
-
-
-def _entry(name: str, payload: bytes, *, rows: int, table: Table) -> ShardEntry:
-    return ShardEntry(name=name, rows=rows, bytes=len(payload), sha256=digest(payload), table=table)
-
-
 def read_shard(store: Store, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a committed shard in today's schema, or an error that names the damaged file."""
-    where = f"{store.location}/{entry.name}"
-    try:
-        payload = store.read(entry.name)
-    except NotFound as error:
-        raise CorruptData(
-            f"{where}: a manifest names this file, but it is not there; it was removed."
-        ) from error
-    if len(payload) != entry.bytes or digest(payload) != entry.sha256:
-        raise CorruptData(
-            f"{where}: its {len(payload)} bytes are not the {entry.bytes} that its manifest "
-            "names by checksum; the file was cut off or changed."
-        )
     schema = FEATURE_SCHEMA if entry.table == "features" else NODE_SCHEMA
-    wanted = schema if columns is None else _only(schema, columns)
-    return decode(payload, name=where, rows=entry.rows, schema=wanted)
+    table = read_table(store, entry, schema, columns)
+    if entry.table == "features":
+        check_feature_table(table, name=f"{store.location}/{entry.name}")
+    return table
 
 
 def read_wave(store: Store, entries: Sequence[ShardEntry]) -> dict[Table, pa.Table]:
@@ -151,7 +128,3 @@ def _with_features(scored: Measures, node_ids: Sequence[str], features: pa.Table
     scores = np.empty((len(known), 0), dtype=np.float32)
     numbers = Measures((), scores, signatures, vectors).take(rows)
     return Measures(scored.names, scored.scores, numbers.signatures, numbers.vectors)
-
-
-def _only(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
-    return pa.schema([schema.field(name) for name in columns], metadata=schema.metadata)

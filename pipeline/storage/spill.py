@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 IN_MEMORY_BYTES = 64 << 20
-_BLOCK = 1 << 22
+_CHUNK = 1 << 22
 
 Item = TypeVar("Item", bound=np.generic)
 
@@ -42,11 +42,11 @@ class Spill(Generic[Item]):
         start = int(ends[index - 1]) if index else 0
         return flat[start : int(ends[index])]
 
-    def blocks(self) -> Iterator[npt.NDArray[Item]]:
+    def chunks(self) -> Iterator[npt.NDArray[Item]]:
         """All arrays in their order, joined to large ones."""
         flat, _ = self._loaded()
-        for start in range(0, len(flat), _BLOCK):
-            yield flat[start : start + _BLOCK]
+        for start in range(0, len(flat), _CHUNK):
+            yield flat[start : start + _CHUNK]
 
     def _loaded(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         if self._view is None:

@@ -13,14 +13,25 @@ import numpy as np
 from pipeline.tree.expand import Place, fill
 from pipeline.tree.frontier import Parent
 from pipeline.tree.identity import node_id, prompt_hash, seed_base
-from pipeline.tree.prompt import remember
+from pipeline.tree.prompt import count_reasoning, remember
 from pipeline.tree.recipe import LevelRule, with_stops
 from pipeline.tree.run import Run
 from schemas.curation_spec import JudgeSpec
-from schemas.records import Candidate, ChildKey, Ids, Outcome, Request, Role, Sampling, to_ids
+from schemas.records import (
+    Candidate,
+    ChildKey,
+    Completion,
+    Ids,
+    Outcome,
+    Request,
+    Role,
+    Sampling,
+    to_ids,
+)
 
 GREEDY = 0.0
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_SCALE = re.compile(r"(?:/|out of)\s*\d+")
 
 
 def question_text(judge: JudgeSpec, role: Role) -> str:
@@ -82,13 +93,22 @@ def judgements(
         path = (*node.path, 0)
         own_id = node_id(run.run_id, node.tree_id, path, "judge")
         place = Place(node.tree_id, own_id, node.node_id, path, "assistant", "judge")
+        outcome = outcomes[request.keys[0]]
+        thought = 0
+        if isinstance(outcome, Completion):
+            thought = count_reasoning(outcome.token_ids, run.dialect)
         hashed = prompt_hash(request.prompt)
-        rows.append(fill(place, outcomes[request.keys[0]], prompt_hash=hashed))
+        rows.append(fill(place, outcome, prompt_hash=hashed, reasoning_tokens=thought))
     return rows
 
 
 def read_score(text: str, judge: JudgeSpec) -> float:
-    """The first number of a judgement; NaN where there is none within its scale."""
-    found = _NUMBER.search(text)
-    score = float(found.group()) if found else math.nan
+    """The number that a judgement begins with, or the only one in it; NaN where none is.
+
+    A number outside of the judge's scale is none, and `/5` or `out of 5` says the scale.
+    """
+    said = _SCALE.sub("", text).strip("*_ \n")
+    numbers = {float(number) for number in _NUMBER.findall(said)}
+    first = _NUMBER.match(said)
+    score = float(first.group()) if first else numbers.pop() if len(numbers) == 1 else math.nan
     return score if judge.low <= score <= judge.high else math.nan

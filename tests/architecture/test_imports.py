@@ -8,13 +8,13 @@ PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
     *("generate", "flight", "judging", "lineage", "refine", "seal", "watch"),
-    *("verify", "verify_drops", "verify_verdicts"),
+    *("verify", "verify_drops", "verify_measures", "verify_verdicts"),
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.watch"),
-    *("pipeline.verify_drops", "pipeline.verify_verdicts"),
+    *("pipeline.verify_drops", "pipeline.verify_measures", "pipeline.verify_verdicts"),
 )
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -37,15 +37,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 
 ONLY_IN = {
     "vllm": ("pipeline.engines",),
-    "torch": ("pipeline.engines", "pipeline.embedders", "jobs.prepare_model"),
+    "torch": (
+        *("pipeline.engines", "pipeline.embedders"),
+        *("jobs.prepare_model", "jobs.distil_embedder"),
+    ),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
     "ray": ("pipeline.pool",),
-    "model2vec": ("pipeline.embedders", "jobs.prepare_embedder"),
-    "sentence_transformers": ("pipeline.embedders", "jobs.prepare_embedder"),
+    "model2vec": ("pipeline.embedders",),
+    "sentence_transformers": ("pipeline.embedders",),
     "py3langid": ("pipeline.curate.filters",),
     "better_profanity": ("pipeline.curate.filters",),
-    "transformers": ("pipeline.dialects", "jobs.prepare_model", "jobs.prepare_embedder"),
+    "transformers": ("pipeline.dialects", "jobs.prepare_model", "jobs.distil_embedder"),
 }
 
 

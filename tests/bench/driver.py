@@ -237,7 +237,7 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     store = open_store(join(spec.execution.location, run_file.run_id))
     run_file = create_run(store, run_file)
     pool = make_pool(spec, run_file)
-    hands = Hands(pool, make_workers(spec, run_file.dialect))
+    hands = Hands(pool, make_workers(spec, run_file))
     steps.watch_engines()
     steps.watch_driver(*hands)
     pace = pace_of(spec.execution)

@@ -30,9 +30,9 @@ VARIANTS = {
     "chosen": {"oversample": True, "curation": {"duplicates": "near"}},
 }
 LEVELS = (
-    {"role": "user", "max_tokens": 48, "temperature": 0.5},
+    {"role": "user", "max_tokens": 48},
     {"role": "assistant", "max_tokens": 192, "temperature": 0.7, "top_p": 0.9},
-    {"role": "user", "max_tokens": 48, "temperature": 0.7},
+    {"role": "user", "max_tokens": 48},
     {"role": "assistant", "max_tokens": 192, "temperature": 0.7, "top_p": 0.9},
 )
 TOPIC = (
@@ -44,14 +44,25 @@ TOPIC = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fanouts", default="64,2", help="children kept at each level")
+    parser.add_argument("--temperature", type=float, default=0.5, help="of the questions")
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
-    fanouts = [int(part) for part in args.fanouts.split(",")]
-    found = {name: measure(name, fanouts) for name in VARIANTS}
+    levels = levels_of([int(part) for part in args.fanouts.split(",")], args.temperature)
+    found = {name: measure(name, levels) for name in args.variants}
     print(json.dumps(found, indent=1) if args.json else table(found))
 
 
-def measure(name: str, fanouts: Sequence[int]) -> dict:
+def levels_of(fanouts: Sequence[int], temperature: float) -> list[dict]:
+    """The levels of the tree."""
+    return [
+        {**LEVELS[index], "fanout": fanout}
+        | ({"temperature": temperature} if index % 2 == 0 else {})
+        for index, fanout in enumerate(fanouts)
+    ]
+
+
+def measure(name: str, levels: Sequence[dict]) -> dict:
     """One variant, grown, sealed and looked at."""
     from jobs.generate import generate
     from jobs.spec_file import parse_spec
@@ -59,7 +70,7 @@ def measure(name: str, fanouts: Sequence[int]) -> dict:
     from schemas.node_table import from_table
 
     with tempfile.TemporaryDirectory() as folder, open("/dev/null", "w") as quiet:
-        spec = parse_spec(content(VARIANTS[name], fanouts, folder), name=name)
+        spec = parse_spec(content(VARIANTS[name], levels, folder), name=name)
         begun = time.perf_counter()
         done = generate(spec, quiet)
         seconds = time.perf_counter() - begun
@@ -81,19 +92,15 @@ def measure(name: str, fanouts: Sequence[int]) -> dict:
     }
 
 
-def content(variant: dict, fanouts: Sequence[int], folder: str) -> dict:
+def content(variant: dict, levels: Sequence[dict], folder: str) -> dict:
     oversample = {} if variant["oversample"] else {"oversample": 1}
-    levels = [
-        {**level, "fanout": fanout, **oversample}
-        for level, fanout in zip(LEVELS, fanouts, strict=False)
-    ]
     group = {"model": "packaged", "cpus": 2, "max_num_seqs": 48, "kv_cache_gib": 0.5}
     return {
         "generation": {
             "seed": 5,
             "model": {"name": "SmolLM2-135M-Instruct", "context": 1024},
             "roots": {"trees": 1, "topics": [{"text": TOPIC}]},
-            "levels": levels,
+            "levels": [{**level, **oversample} for level in levels],
             "curation": variant["curation"],
         },
         "execution": {

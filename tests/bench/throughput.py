@@ -232,7 +232,7 @@ def run_product(spec, run_file) -> dict:
     store = open_store(join(spec.execution.location, run_file.run_id))
     create_run(store, run_file)
     pool = make_pool(spec, run_file)
-    hands = Hands(pool, make_workers(spec, run_file.dialect))
+    hands = Hands(pool, make_workers(spec, run_file))
     run = open_run_value(run_file)
     try:
         pool.start()

@@ -7,8 +7,10 @@ from functools import partial
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.pool.ray_tasks import RayTasks
+from pipeline.pool.ray_tasks import MOST_GROUPS, MOST_PACKS, RayTasks, slices
 from pipeline.pool.tasks import LocalTasks, Tasks
 from schemas.errors import CorruptData
 from tests import sums
@@ -74,6 +76,26 @@ def test_shuffle_many_items(tasks):
     joined = list(tasks.shuffle(split, [3] * 60, sums.add_up, 2))
     assert sum(len(table) for table in joined) == 180
     assert np.unique(joined[0]["number"]).tolist() == [0, 2]
+
+
+def test_shuffle_of_more_items_and_partitions_than_references_is_the_same(tasks):
+    split = partial(sums.by_remainder, MOST_PACKS + 6)
+    sizes = [number % 80 for number in range(MOST_GROUPS + 72)]
+    joined = list(tasks.shuffle(split, sizes, sums.add_up, MOST_PACKS + 6))
+    expected = sorted((n, size) for size in sizes for n in range(size))
+    assert len(joined) == MOST_PACKS + 6
+    for place, table in enumerate(joined):
+        assert table.tolist() == [e for e in expected if e[0] % (MOST_PACKS + 6) == place]
+
+
+@given(st.integers(0, 400), st.integers(1, 128))
+def test_slices_are_few_and_of_about_one_size_and_hold_all(count, most):
+    found = slices(count, most)
+    assert len(found) == min(count, most)
+    things = range(count)
+    assert [thing for some in found for thing in things[some]] == list(things)
+    sizes = [len(things[some]) for some in found]
+    assert not sizes or max(sizes) - min(sizes) <= 1
 
 
 def test_map_raises_our_errors_as_they_are(tasks):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from pipeline.pool.local_workers import InlineWorkers, ProcessWorkers
+from pipeline.pool.parts import WorkerLimits
 from pipeline.pool.ray_workers import RayWorkers
 from pipeline.pool.workers import Workers
 from schemas.errors import ArboristError, FilterError, PoolError, SpecError
@@ -23,7 +24,8 @@ from tests.measuring import MakeMeasure, make_turns
 
 PATIENCE_S = 60.0
 COUNT = 2
-Make = Callable[[MakeMeasure], Workers]
+Make = Callable[..., Workers]
+"""Of what makes a measure, and the limits."""
 COMPARED = slice(0, 3)
 """The scores that say nothing about the worker."""
 
@@ -47,12 +49,12 @@ def ray_here() -> Iterator[None]:
 REMOTE = ["processes", pytest.param("ray", marks=pytest.mark.ray)]
 
 
-def make_workers(kind: str, make_measure: MakeMeasure) -> Workers:
+def make_workers(kind: str, make_measure: MakeMeasure, limits: WorkerLimits | None) -> Workers:
     if kind == "inline":
         return InlineWorkers(make_measure)
     if kind == "processes":
-        return ProcessWorkers(make_measure, COUNT)
-    return RayWorkers(make_measure, COUNT)
+        return ProcessWorkers(make_measure, COUNT, limits)
+    return RayWorkers(make_measure, COUNT, limits=limits)
 
 
 def _make(request: pytest.FixtureRequest) -> Iterator[Make]:
@@ -60,8 +62,8 @@ def _make(request: pytest.FixtureRequest) -> Iterator[Make]:
         request.getfixturevalue("ray_here")
     made: list[Workers] = []
 
-    def make(make_measure: MakeMeasure) -> Workers:
-        made.append(make_workers(request.param, make_measure))
+    def make(make_measure: MakeMeasure, limits: WorkerLimits | None = None) -> Workers:
+        made.append(make_workers(request.param, make_measure, limits))
         return made[-1]
 
     yield make
@@ -233,8 +235,48 @@ def test_collect_turn_that_always_kills_is_an_error_that_names_the_wave(make_rem
     workers = make_remote(MakeMeasure(dies_at="n300"))
     workers.start()
     workers.submit("w0.7", make_turns(600))
-    with pytest.raises(PoolError, match=r"3 workers .* wave w0\.7, nodes n256 to n511"):
+    with pytest.raises(PoolError, match=r"3 workers .* wave w0\.7, nodes n256 to n383"):
         collect(workers, 1)
+
+
+def test_collect_worker_that_is_stuck_once_is_replaced(
+    make_remote: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    measure = MakeMeasure(stuck_at="n300", once=str(tmp_path / "once"))
+    workers = make_remote(measure, WorkerLimits(part_s=2.0))
+    workers.start()
+    before = wait_for_pids(workers)
+    workers.submit("w0.7", make_turns(600))
+    assert_measured(collect(workers, 1)["w0.7"], make_turns(600))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1, said
+    assert "wave w0.7, nodes n256 to n383" in said[0] and "2 s (`execution.stall_s`)" in said[0]
+    assert len(left_running([pid for pid in before if pid not in workers.pids()])) == 0
+    assert len(set(before) & set(wait_for_pids(workers))) == COUNT - 1
+
+
+def test_collect_turn_that_always_sticks_is_an_error_that_names_the_limit(make_remote: Make):
+    workers = make_remote(MakeMeasure(stuck_at="n300"), WorkerLimits(part_s=0.5))
+    workers.start()
+    workers.submit("w0", make_turns(600))
+    with pytest.raises(PoolError, match=r"3 workers .* nodes n256 to n383.*stall_s"):
+        collect(workers, 1)
+
+
+def test_collect_worker_that_is_stuck_at_start_is_an_error(make_remote: Make):
+    workers = make_remote(MakeMeasure(stuck_at_start=True), WorkerLimits(start_s=3.0))
+    workers.start()
+    workers.submit("w0", make_turns(10))
+    with pytest.raises(PoolError, match=r"in a row .*start_s"):
+        collect(workers, 1)
+
+
+def test_measures_are_of_equal_parts_whoever_measures(make: Make):
+    """Some embedders give other last digits to what is embedded with other texts."""
+    workers = make(MakeMeasure())
+    workers.start()
+    workers.submit("w0", make_turns(300))
+    assert collect(workers, 1)["w0"].column("together").tolist() == [128] * 256 + [44] * 44
 
 
 def test_collect_worker_that_dies_at_start_is_an_error(make_remote: Make):
@@ -257,7 +299,7 @@ ABANDONED = """
 import os, signal, sys
 sys.path[:0] = [{root!r}]
 from tests.contracts.test_workers import *
-workers = make_workers("processes", MakeMeasure(waits_for="/nowhere/never"))
+workers = make_workers("processes", MakeMeasure(waits_for="/nowhere/never"), None)
 workers.start()
 workers.submit("w0", make_turns(600))
 print(*wait_for_pids(workers), flush=True)

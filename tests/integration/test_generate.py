@@ -240,7 +240,9 @@ JUDGED = {"filters": ["empty", {"filter": "judge", "roles": ["assistant"], "min_
 
 
 def test_generate_with_a_judge_keeps_what_it_likes_and_shows_what_it_said():
-    spec, store = make_spec(trees=4, generation={"curation": JUDGED}), memory_store()
+    failing = {**ODD, "fail_share": 0.2}
+    spec = make_spec(trees=8, generation={"curation": JUDGED}, scripted=failing)
+    store = memory_store()
     snapshot = run_scripted(store, spec)
     assert_whole(store, rows_of(store))
     asides = [entry for entry in snapshot.shards if entry.table == "asides"]
@@ -252,7 +254,11 @@ def test_generate_with_a_judge_keeps_what_it_likes_and_shows_what_it_said():
         for score in row["scores"] or ()
         if score["name"] == "judge"
     }
-    assert snapshot.counts.asides == {"judge": len(judgements)}
+    failed = [said for said in judgements if said["drop_reason"] is not None]
+    assert {said["drop_reason"] for said in failed} == {"failed:engine"}
+    counted = {"judge": len(judgements) - len(failed), "judge failed": len(failed)}
+    assert snapshot.counts.asides == counted
+    assert all(rows[said["parent_id"]]["drop_reason"] == "judge" for said in failed)
     assert {rows[said["parent_id"]]["role"] for said in judgements} == {"assistant"}
     for said in judgements:
         node = rows[said["parent_id"]]

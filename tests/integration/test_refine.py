@@ -135,7 +135,8 @@ def test_refine_against_another_run_keeps_that_one_whole(folder, tmp_path, capsy
 def test_refine_withdraws_by_file_and_nothing_else(folder, tmp_path, capsys):
     store = open_store(str(folder))
     kept = [row for row in rows_of(store) if not row["drop_reason"]]
-    gone = next(row for row in kept if row["level"] == 2)
+    parents = {row["parent_id"] for row in kept}
+    gone = next(row for row in kept if row["level"] == 2 and row["node_id"] in parents)
     (tmp_path / "ids.txt").write_text(f"# asked for by mail\n{gone['node_id']}  # an answer\n")
     figures = refined(capsys, folder, "--no-dedup", "--drop", str(tmp_path / "ids.txt"))
     below = [r for r in kept if (r["tree_id"], r["path"][:2]) == (gone["tree_id"], gone["path"])]
@@ -143,6 +144,91 @@ def test_refine_withdraws_by_file_and_nothing_else(folder, tmp_path, capsys):
     left = {row["node_id"] for row in rows_of(store) if not row["drop_reason"]}
     assert left == {row["node_id"] for row in kept} - {row["node_id"] for row in below}
     assert_sound(store)
+
+
+def ids_file(folder: Path, *ids: str) -> str:
+    (folder / "ids.txt").write_text("\n".join(ids))
+    return str(folder / "ids.txt")
+
+
+def test_refine_anew_never_exports_what_was_withdrawn(folder, tmp_path, capsys):
+    store = open_store(str(folder))
+    gone = next(row for row in rows_of(store) if row["level"] == 1 and not row["drop_reason"])
+    refined(capsys, folder, "--drop", ids_file(tmp_path, gone["node_id"]))
+    anew = refined(capsys, folder, "--from", "1", "--threshold", "0.75")
+    assert (anew["snapshot"], anew["refined"], anew["dropped"]["withdrawn"]) == (3, 1, 1)
+    left = {row["node_id"] for row in rows_of(store) if not row["drop_reason"]}
+    below = [row for row in rows_of(store) if row["path"][:1] == gone["path"]]
+    assert not left & {row["node_id"] for row in below if row["tree_id"] == gone["tree_id"]}
+    for row in exported_messages(folder, tmp_path / "out"):
+        first = next(m["content"] for m in row["messages"] if m["role"] == "user")
+        assert (row["tree_id"], first) != (gone["tree_id"], gone["text"])
+    assert_sound(store)
+
+
+def test_refine_drop_tells_how_to_export_without_it(folder, tmp_path, capsys):
+    kept = [row["node_id"] for row in rows_of(open_store(str(folder))) if not row["drop_reason"]]
+    file = ids_file(tmp_path, kept[1])
+    for _ in range(2):
+        assert main(["refine", str(folder), "--no-dedup", "--drop", file]) == 0
+        said = capsys.readouterr().out
+        assert "nothing exports again by itself" in said
+        assert said.endswith(f"  arborist export {folder} --out NEW_FOLDER\n")
+    assert main(["refine", str(folder)]) == 0
+    assert "export" not in capsys.readouterr().out
+
+
+def test_refine_options_leave_the_run_to_the_positional(folder, tmp_path, capsys):
+    others = [str(folder_of(tmp_path / str(n), repeating_spec(seed=n))) for n in (12, 13)]
+    capsys.readouterr()
+    options = ["--json", "--against", others[0], "--against", others[1]]
+    assert main(["refine", *options, "--scopes", "turns,openings", str(folder)]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["against"] == [Path(other).name for other in others]
+    snapshot = latest(open_store(str(folder)))
+    assert snapshot is not None and snapshot.refinement is not None
+    assert snapshot.refinement.spec.scopes == ("openings", "turns")
+
+
+def test_refine_ray_options_leave_the_run_to_the_positional(capsys):
+    for options in (["--ray"], ["--ray-address", "10.0.0.1:6379"]):
+        assert main(["refine", *options, "/absent/run"]) == 2
+        assert "/absent/run" in capsys.readouterr().err
+
+
+def test_refine_unknown_scope_names_those_there_are(folder, capsys):
+    with pytest.raises(SystemExit):
+        main(["refine", str(folder), "--scopes", "turns,answers"])
+    said = capsys.readouterr().err
+    assert "openings,turns,conversations" in said
+    assert "'answers'" in said
+
+
+def status_of(capsys: pytest.CaptureFixture[str], folder: Path) -> tuple[dict, str]:
+    capsys.readouterr()
+    assert main(["status", str(folder), "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert main(["status", str(folder)]) == 0
+    return figures, capsys.readouterr().out
+
+
+def test_status_tells_what_refinements_dropped(folder, tmp_path, capsys):
+    store = open_store(str(folder))
+    before, text = status_of(capsys, folder)
+    assert (before["snapshot"], before["refined"], before["kept_after_refine"]) == (1, None, None)
+    assert "snapshot 1," in text
+    assert "remain" not in text
+    refined(capsys, folder)
+    rows = [row for row in rows_of(store) if not row["drop_reason"]]
+    root = next(row["node_id"] for row in rows if row["level"] == 0)
+    figures = refined(capsys, folder, "--drop", ids_file(tmp_path, root))
+    after, text = status_of(capsys, folder)
+    left = [row for row in rows_of(store) if not row["drop_reason"] and row["level"]]
+    assert (after["snapshot"], after["refined"]) == (3, figures["dropped_in_all"])
+    assert (after["kept"], after["kept_after_refine"]) == (before["kept"], len(left))
+    assert "snapshot 3," in text
+    assert "1 withdrawn" in text
+    assert f"{len(left):,} of {before['kept']:,} kept rows remain" in text
 
 
 @pytest.mark.parametrize(
@@ -201,7 +287,7 @@ def test_generate_again_leaves_a_refined_run_as_it_is(tmp_path, capsys):
 @pytest.mark.timeout(180)
 def test_refine_on_ray_gives_the_list_of_this_process(tmp_path, capsys, own_ray: None):
     folder = folder_of(tmp_path, repeating_spec())
-    every = ["--scopes", "turns", "conversations", "--cosine", "0.95"]
+    every = ["--scopes", "turns,conversations", "--cosine", "0.95"]
     here = refined(capsys, folder, *every)
     there = refined(capsys, folder, "--from", "1", "--ray", *every)
     assert there["dropped"] == here["dropped"]

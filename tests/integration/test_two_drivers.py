@@ -104,7 +104,7 @@ def test_generate_overtaken_at_every_second_wave_goes_on_from_the_winners_rows(
     location: str, guarantee: str
 ):
     """Without seeds the rival's rows are others than ours, and ours must grow from them."""
-    spec = make_spec(fanouts=(2, 2, 1, 1), generation={"guarantee": guarantee}, waves_in_flight=1)
+    spec = make_spec(trees=4, generation={"guarantee": guarantee}, waves_in_flight=1)
     turn = count()
 
     def overtake(name: str) -> None:

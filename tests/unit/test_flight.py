@@ -68,5 +68,9 @@ def test_pace_never_lets_an_engine_run_dry_and_honours_its_bound(engines, lease,
     free = Pace(engines, lease).has_room(waves, pending)
     assert free or (waves >= 2 * engines and pending >= 2 * engines * lease)
     assert free or waves > 0
+    behind = Pace(engines, lease).has_room(waves + 2 * engines, pending, measuring=2 * engines)
+    assert not behind
+    few = Pace(engines, lease).has_room(waves + 1, pending, measuring=1)
+    assert few == (free and 2 * engines > 1)
     bounded = Pace(engines, lease, waves=3).has_room(waves, pending)
     assert bounded == (free and waves < 3)

@@ -1,34 +1,38 @@
 """Verify finds every defect that is planted in a sound run, and names the file or the node."""
 
-import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from pipeline.engines.scripted_author import decode
-from pipeline.storage.encoding import encode
 from pipeline.storage.open import open_store
 from pipeline.storage.reader import read_kept
-from pipeline.storage.shards import read_shard
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
-from schemas.fingerprint import canonical, digest
-from schemas.manifest import Manifest, ShardEntry
-from schemas.node_table import NODE_SCHEMA
+from schemas.manifest import ShardEntry
 from tests.builders import defects_of, make_spec, run_scripted
-
-WAVE = "000000"
+from tests.tampering import (
+    WAVE,
+    Rows,
+    entry_of,
+    manifest_file,
+    read_manifest,
+    read_snapshot,
+    recount,
+    reseal,
+    reseal_snapshot,
+    rewrite,
+    rows_in,
+)
 
 
 @pytest.fixture
 def store(tmp_path) -> Store:
     """A sealed run of two cohorts, on disk."""
     store = open_store(str(tmp_path / "run"))
-    run_scripted(store, make_spec(fanouts=(3, 2), bounds=(1, 100)))
+    run_scripted(store, make_spec(fanouts=(8, 2), bounds=(1, 100)))
     assert defects_of(store) == []
     return store
 
@@ -44,60 +48,6 @@ def found(store: Store, *parts: str) -> bool:
     defects = defects_of(store)
     assert all(any(part in defect for defect in defects) for part in parts), defects
     return True
-
-
-def manifest_file(folder: Path, wave: str = WAVE) -> Path:
-    return folder / "ledger" / f"{wave}.json"
-
-
-def read_manifest(folder: Path, wave: str = WAVE) -> Manifest:
-    return Manifest.from_bytes(manifest_file(folder, wave).read_bytes(), name=wave)
-
-
-def reseal(folder: Path, wave: str = WAVE, **changes: Any) -> None:
-    """Edit a manifest so that its own digest is right, and make the snapshot name the new one."""
-    manifest = read_manifest(folder, wave).model_copy(update=changes)
-    manifest_file(folder, wave).write_bytes(manifest.to_bytes())
-    for entry in (content := read_snapshot(folder))["manifests"]:
-        if entry["wave"] == wave:
-            entry["digest"] = digest(manifest.to_bytes())
-    named = [read_manifest(folder, entry["wave"]) for entry in content["manifests"]]
-    content["shards"] = [e.model_dump(mode="json") for m in named for e in m.shards]
-    reseal_snapshot(folder, content)
-
-
-def read_snapshot(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "snapshots" / "00001.json").read_text())
-    return content
-
-
-def reseal_snapshot(folder: Path, content: dict[str, Any]) -> None:
-    """Replace the snapshot, its own digest right."""
-    plain = {key: value for key, value in content.items() if key != "digest"}
-    sealed = json.dumps(plain | {"digest": digest(canonical(plain))})
-    (folder / "snapshots" / "00001.json").write_text(sealed)
-
-
-Rows = list[dict[str, Any]]
-
-
-def rewrite(store: Store, folder: Path, change: Callable[[Rows], object], wave: str = WAVE) -> str:
-    """Change the kept rows of a wave, and make its manifest name the new bytes."""
-    kept = next(entry for entry in read_manifest(folder, wave).shards if entry.table == "nodes")
-    rows = read_shard(store, kept).to_pylist()
-    change(rows)
-    rewrite_shard(folder, kept, rows, wave)
-    return kept.name
-
-
-def rewrite_shard(folder: Path, old: ShardEntry, rows: Rows, wave: str = WAVE) -> None:
-    payload = encode(pa.Table.from_pylist(rows, schema=NODE_SCHEMA), {})
-    (folder / old.name).write_bytes(payload)
-    entry = old.model_copy(
-        update={"rows": len(rows), "bytes": len(payload), "sha256": digest(payload)}
-    )
-    shards = read_manifest(folder, wave).shards
-    reseal(folder, wave, shards=tuple(entry if e.name == old.name else e for e in shards))
 
 
 def any_shard(folder: Path, side: str = "nodes") -> Path:
@@ -123,7 +73,7 @@ def test_flipped_byte_in_a_shard(store, folder, side):
 def test_missing_shard(store, folder, side):
     shard = any_shard(folder, side)
     shard.unlink()
-    assert found(store, f"{side}/{shard.name}: a manifest names this file")
+    assert found(store, f"{side}/{shard.name}: a manifest")
 
 
 @pytest.mark.parametrize("side", ["nodes", "dropped"])
@@ -168,11 +118,13 @@ def test_manifest_of_another_wave_or_run(store, folder):
         ({"dropped": {"empty": 99}}, "dropped {'empty': 99}"),
         ({"asked": 99}, "asked 99 is not kept"),
         ({"output_tokens": 0}, "counts 0 output tokens"),
+        ({"prompt_tokens": 0}, "counts 0 prompt tokens, its parents give"),
+        ({"asides": {"judge": 1}}, "counts asides {'judge': 1}, its rows give {}"),
+        ({"aside_tokens": 9}, "counts 9 tokens of asides, its rows hold 0"),
     ],
 )
 def test_wrong_count(store, folder, changes, said):
-    counts = read_manifest(folder).counts.model_copy(update=changes)
-    reseal(folder, counts=counts)
+    recount(folder, **changes)
     assert found(store, f"ledger/{WAVE}.json: {'counts' if 'asked' not in changes else ''}", said)
 
 
@@ -199,6 +151,19 @@ def test_snapshot_with_other_shards_than_its_manifests(store, folder):
     content["shards"].pop(0)
     reseal_snapshot(folder, content)
     assert found(store, "snapshot 1: its shards are not those of the manifests")
+
+
+def test_snapshot_with_other_counts_than_its_manifests(store, folder):
+    content = read_snapshot(folder)
+    content["counts"]["prompt_tokens"] += 1
+    reseal_snapshot(folder, content)
+    assert found(store, "snapshot 1: counts", "the manifests it names add up to")
+
+
+def test_two_files_of_one_table(store, folder):
+    shards = read_manifest(folder).shards
+    reseal(folder, shards=(*shards, entry_of(folder, "nodes")))
+    assert found(store, f"ledger/{WAVE}.json: names", "expected at most one file of each of")
 
 
 def set_column(column: str, value: Any, rows: Rows, *, row: int = -1) -> None:
@@ -239,14 +204,19 @@ def test_changed_root(store, folder):
     assert found(store, "is not the root of tree 0")
 
 
+def test_root_with_a_verdict(store, folder):
+    rewrite(store, folder, partial(set_column, "mmr_rank", 0, row=0))
+    assert found(store, "is not the root of tree 0")
+
+
 def test_verdict_that_the_rows_do_not_give(store, folder):
-    manifest = read_manifest(folder)
-    dropped = next(entry for entry in manifest.shards if entry.table == "dropped")
-    rows = read_shard(store, dropped).to_pylist()
-    rows[0]["drop_reason"] = "surplus" if rows[0]["drop_reason"] != "surplus" else "empty"
-    rows[0]["keeper_id"] = None
-    rewrite_shard(folder, dropped, rows)
-    assert found(store, f"node {rows[0]['node_id']}: its verdict is {rows[0]['drop_reason']}; the")
+    def change(rows: Rows) -> None:
+        rows[0]["drop_reason"] = "surplus" if rows[0]["drop_reason"] != "surplus" else "empty"
+        rows[0]["keeper_id"] = None
+
+    rewrite(store, folder, change, table="dropped")
+    row = rows_in(store, folder, "dropped")[0]
+    assert found(store, f"node {row['node_id']}: its verdict is {row['drop_reason']}")
 
 
 def test_lost_row(store, folder):

@@ -167,3 +167,27 @@ def test_verify_drops_earlier_drops_are_kept_on(origin, sound):
     said = "\n".join(drop_defects(origin.store, lost))
     assert "its earlier drops are not those of snapshot 2" in said
     assert read_snapshot(origin.store, 2) == sound
+
+
+def test_verify_drops_withdrawn_node_that_is_back(origin, sound):
+    gone = withdrawn(origin, sound, 1)
+    assert list(drop_defects(origin.store, gone)) == []
+    back = sound.model_copy(update={"number": 4, "refined_from": 1})
+    [said] = drop_defects(origin.store, back)
+    assert f"node {ids(origin)[1]}: was withdrawn in snapshot 3, but is not in snapshot 4" in said
+
+
+def test_verify_drops_earlier_drop_may_be_withdrawn_later_and_nothing_else(origin, sound):
+    later = withdrawn(origin, sound, 4)
+    assert list(drop_defects(origin.store, later)) == []
+
+    def change(rows: list[dict]) -> None:
+        rows[0].update(reason="near_duplicate", keeper_id=ids(origin)[1], similarity=0.9)
+
+    assert "its earlier drops are not those of snapshot 2" in planted(origin.store, later, change)
+
+
+def withdrawn(origin: Origin, snapshot: Snapshot, row: int) -> Snapshot:
+    asked = Asked(RefineSpec(), [ids(origin)[row]])
+    refined_one = origin._replace(snapshot=snapshot)
+    return refine([refined_one], asked, LocalTasks(), attempt="b", note=lambda doing: None)

@@ -1,6 +1,7 @@
 """The measurer: which columns, vectors and relevance, and whose fault a failure is."""
 
 import pickle
+import unicodedata
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pipeline.curate.filters import FILTERS
 from pipeline.curate.measure import Measurer
 from pipeline.curate.signature import DESCRIPTION, PERMUTATIONS
 from pipeline.curate.vectors import cosines, quantise
-from pipeline.curate.versions import used_versions
+from pipeline.curate.versions import TEXT, used_versions
 from schemas.curation_spec import CurationSpec, DiversitySpec
 from schemas.errors import FilterError, SpecError
 from tests.unit.curate.turns import make_spec, make_turns, measure
@@ -56,7 +57,7 @@ def test_filters_of_the_other_role_are_not_measured_and_drop_nothing():
 
 
 def test_a_judge_is_not_measured():
-    assert measure(make_turns("Some words."), "judge", "empty").names == ("empty",)
+    assert measure(make_turns("Some words."), "empty", "judge").names == ("empty",)
 
 
 @pytest.mark.parametrize("duplicates", ["near", "exact", "keep"])
@@ -162,8 +163,9 @@ def test_filter_errors_cross_processes():
 
 def test_used_versions_name_what_decides_and_nothing_else():
     spec = make_spec("empty", {"filter": "length"}, {"filter": "length", "min_chars": 3})
-    expected = {"selection": str(SELECTION_VERSION), "empty": "1", "length": "1"}
-    assert used_versions(spec) == expected
+    always = {"selection": str(SELECTION_VERSION), "text": TEXT}
+    assert used_versions(spec) == always | {"empty": "1", "length": "1"}
+    assert unicodedata.unidata_version in TEXT and unicodedata.unidata_version not in DESCRIPTION
     near = CurationSpec(filters=[], duplicates="near", diversity=DiversitySpec())
-    assert used_versions(near) == {"selection": str(SELECTION_VERSION), "signature": DESCRIPTION}
+    assert used_versions(near) == always | {"signature": DESCRIPTION}
     assert "py3langid" in used_versions(make_spec("language"))["language"]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.curate.shingles import containment, jaccard, shingle_sets, shingles
+from pipeline.curate.shingles import containment, jaccard, jaccards, shingle_sets, shingles
 from pipeline.curate.words import normalise
 from tests.unit.curate.texts import any_text, is_word_letter
 
@@ -119,3 +119,13 @@ def test_jaccard_is_symmetric_and_one_for_itself(texts, role):
     assert jaccard(a, b) == jaccard(b, a)
     assert jaccard(a, a) == containment(a, a) == 1.0
     assert jaccard(a, b) <= min(containment(a, b), containment(b, a))
+
+
+SET = st.frozensets(st.integers(0, 2**64 - 1) | st.integers(0, 9), max_size=12).map(
+    lambda some: np.array(sorted(some), dtype=np.uint64)
+)
+
+
+@given(SET, st.lists(SET, min_size=1, max_size=8))
+def test_jaccards_are_those_one_by_one(own, others):
+    assert jaccards(own, others).tolist() == [jaccard(own, other) for other in others]

@@ -68,6 +68,18 @@ def test_a_run_from_plan_to_export(tmp_path, command):
     assert exported.code == 0 and json.loads(exported.out)["rows"] > 0
 
 
+def test_generate_says_that_it_begins_anew_beside_a_run_of_another_identity(tmp_path, command):
+    spec = spec_file(tmp_path, generation={"curation": {"diversity": {}}})
+    assert "note: " not in command("generate", spec, *SCRIPTED).out
+    [folder] = (tmp_path / "runs").iterdir()
+    content = json.loads((folder / "run.json").read_text())
+    content["identity"]["curation"]["embedder"] = "older"
+    reseal(folder / "run.json", run_id="0" * 16, identity=content["identity"])
+    folder.rename(folder.with_name("0" * 16))
+    said = command("generate", spec, *SCRIPTED).out
+    assert said.count("note: ") == 1 and "embedder was older, is hashing-1" in said
+
+
 @pytest.mark.parametrize("argv", [[], ["grow"], ["plan"], ["plan", "a", "--what"]])
 def test_a_command_line_that_makes_no_sense_ends_with_two(argv, capsys):
     with pytest.raises(SystemExit) as caught:

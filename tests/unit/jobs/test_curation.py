@@ -1,17 +1,23 @@
 """What decides verdicts is named before anything is spent, or refused."""
 
+import io
 import json
+import threading
+import time
+from functools import partial
+from platform import node
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs.curation import check_inputs, curation_identity, measure_factory
-from jobs.wiring import rehearsal
+from jobs.curation import curation_identity, make_workers, measure_factory
+from jobs.generate import generate
+from jobs.wiring import rehearsal, resolve
 from pipeline.dialects.scripted import scripted_dialect
 from pipeline.tree.frontier import root_parents
 from pipeline.tree.turns import turns_of
-from schemas.errors import ModelError, SpecError
+from schemas.errors import EnvironmentMismatch, ModelError, SpecError
 from tests.builders import make_spec
 from tests.unit.samples import make_candidate, make_run
 
@@ -44,8 +50,7 @@ def benchmark(request, tmp_path):
 
 def test_benchmark_texts_of_any_kind_are_looked_for(benchmark):
     spec = spec_with(DECONTAMINATE, benchmarks=[str(benchmark)])
-    check_inputs(spec)
-    measure = measure_factory(spec, scripted_dialect())()
+    measure = measure_factory(spec, resolve(spec))()
     parents = root_parents(make_run(), range(1))
     said = [f"Well: {PASSAGE.upper()}!", "Nothing of the kind was ever said by anybody here today."]
     rows = [make_candidate((i,), text, parent_id=parents[0].node_id) for i, text in enumerate(said)]
@@ -54,15 +59,90 @@ def test_benchmark_texts_of_any_kind_are_looked_for(benchmark):
     assert shares[1] == 0
 
 
+def benchmarks_digest(*files):
+    spec = spec_with(DECONTAMINATE, benchmarks=[str(file) for file in files])
+    return curation_identity(spec)["benchmarks"]
+
+
 def test_identity_names_the_content_of_benchmarks_and_not_their_place(tmp_path):
     names = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt")]
-    for file, text in zip(names, [PASSAGE, PASSAGE, "Another."], strict=True):
+    other = "Another text of more than thirteen words in all, which is read whole, word by word."
+    for file, text in zip(names, [PASSAGE, PASSAGE, other], strict=True):
         file.write_text(text)
-    same, moved, other = (
-        curation_identity(spec_with(DECONTAMINATE, benchmarks=[str(file)])) for file in names
-    )
-    assert same == moved
-    assert same["benchmarks"] != other["benchmarks"]
+    same, moved, different = map(benchmarks_digest, names)
+    assert same == moved != different
+
+
+def test_identity_of_benchmarks_knows_no_order_form_or_repetition_of_files(tmp_path, benchmark):
+    plain, more = tmp_path / "plain.txt", tmp_path / "more.txt"
+    plain.write_text(PASSAGE)
+    more.write_text(f"{PASSAGE} and dedicated to the proposition that all men are created equal")
+    assert benchmarks_digest(plain) == benchmarks_digest(benchmark)
+    assert benchmarks_digest(plain, more) == benchmarks_digest(more, plain, benchmark)
+    assert benchmarks_digest(plain) != benchmarks_digest(plain, more)
+
+
+def test_identity_of_benchmarks_knows_where_a_text_ends(tmp_path):
+    """Two texts are not the one that their bytes make together."""
+    words = PASSAGE.split()
+    halves = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    for file, part in zip(halves, (words[:10], words[10:]), strict=True):
+        file.write_text(" ".join(part) + " ")
+    whole = tmp_path / "whole.txt"
+    whole.write_text(" ".join(words) + " ")
+    assert benchmarks_digest(*halves) != benchmarks_digest(whole)
+
+
+def with_identity(run_file, **changes):
+    curation = run_file.identity.curation | changes
+    identity = run_file.identity.model_copy(update={"curation": curation})
+    return run_file.model_copy(update={"identity": identity})
+
+
+@pytest.mark.parametrize("name", ["embedder", "language", "profanity", "text", "benchmarks"])
+def test_worker_that_would_measure_with_something_else_is_refused(tmp_path, name):
+    file = tmp_path / "exam.txt"
+    file.write_text(PASSAGE)
+    filters = ["language", "profanity", "decontaminate"]
+    spec = spec_with({"filters": filters, "diversity": {}}, benchmarks=[str(file)])
+    run_file = resolve(spec)
+    assert measure_factory(spec, run_file)() is not None
+    here = run_file.identity.curation[name]
+    with pytest.raises(EnvironmentMismatch) as caught:
+        measure_factory(spec, with_identity(run_file, **{name: "of other make"}))()
+    assert all(said in str(caught.value) for said in (node(), name, here, "of other make"))
+
+
+def test_worker_that_lacks_the_embedder_says_where(tmp_path):
+    folder = tmp_path / "gone"
+    make = measure_factory(spec_with({}), resolve(spec_with({})))
+    make = partial(make.func, *make.args[:3], str(folder), make.args[4])
+    with pytest.raises(EnvironmentMismatch, match=rf"on {node()}: {folder}: found no such"):
+        make()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_worker_that_would_measure_with_something_else_ends_the_run(workers):
+    spec = spec_with({"diversity": {}}, workers=workers)
+    run = make_workers(spec, with_identity(resolve(spec), embedder="of other make"))
+    deadline = time.monotonic() + 60
+    try:
+        with pytest.raises(EnvironmentMismatch, match="of other make"):
+            run.start()
+            while time.monotonic() < deadline:
+                run.collect()
+                threading.Event().wait(0.01)
+    finally:
+        run.close()
+
+
+def test_package_of_the_embedder_is_missed_before_any_engine_starts(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.embedders.load.find_spec", lambda name: None)
+    for name in ("modules.json", "config.json", "model.safetensors"):
+        (tmp_path / name).write_text("{}")
+    spec = spec_with({}, embedder=str(tmp_path))
+    with pytest.raises(ModelError, match="sentence-transformers, which is not installed"):
+        generate(spec, io.StringIO())
 
 
 @pytest.mark.parametrize(
@@ -82,25 +162,24 @@ def test_benchmarks_that_cannot_be_read_are_refused(tmp_path, name, content, sai
         payload = content if isinstance(content, bytes) else content.encode()
         (tmp_path / name).write_bytes(payload)
     with pytest.raises(SpecError, match=said):
-        check_inputs(spec_with(DECONTAMINATE, benchmarks=files))
+        curation_identity(spec_with(DECONTAMINATE, benchmarks=files))
 
 
 def test_embedder_that_is_not_there_is_refused_before_the_run(tmp_path):
     with pytest.raises(ModelError, match="no such directory"):
-        check_inputs(spec_with({}, embedder=str(tmp_path / "none")))
-    check_inputs(spec_with({"diversity": None}, embedder=str(tmp_path / "none")))
+        curation_identity(spec_with({}, embedder=str(tmp_path / "none")))
+    curation_identity(spec_with({"diversity": None}, embedder=str(tmp_path / "none")))
 
 
 def test_packaged_embedder_that_was_not_prepared_says_how(tmp_path, monkeypatch):
     monkeypatch.setenv("ARBORIST_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="arborist prepare-model"):
-        check_inputs(spec_with({}, embedder="packaged"))
+    with pytest.raises(ModelError, match=r"prepare-model --only embedder.*arborist\[embedder\]"):
+        curation_identity(spec_with({}, embedder="packaged"))
 
 
 def test_rehearsal_needs_no_embedder(tmp_path, monkeypatch):
     monkeypatch.setenv("ARBORIST_CACHE", str(tmp_path))
     spec = rehearsal(spec_with({}, embedder="packaged"))
-    check_inputs(spec)
     assert curation_identity(spec)["embedder"].startswith("hashing")
 
 

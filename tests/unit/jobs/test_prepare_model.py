@@ -1,10 +1,12 @@
 """Preparing the packaged chat model."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from jobs import prepare_model
+from jobs import prepare_embedder, prepare_model
+from jobs.cli import main
 from schemas.errors import EnvironmentMismatch, ModelError
 
 
@@ -26,6 +28,28 @@ def test_prepare_without_the_package_says_what_to_install(cache, monkeypatch):
     monkeypatch.setattr(prepare_model, "PACKAGE", "no_such_package_anywhere")
     with pytest.raises(EnvironmentMismatch, match=r"arborist\[demo\]"):
         prepare_model.prepare()
+
+
+@pytest.mark.parametrize(
+    ("only", "labels"),
+    [
+        (["--only", "embedder"], {"embedder"}),
+        (["--only", "chat"], {"location"}),
+        ([], {"location", "embedder"}),
+    ],
+)
+def test_command_prepares_what_is_asked_for(cache, capsys, only, labels):
+    there = {
+        "embedder": prepare_embedder.cached_embedder(),
+        "location": prepare_model.cached_location(),
+    }
+    for label in labels:
+        there[label].mkdir(parents=True)
+    assert main(["prepare-model", *only, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said.pop("made") == [] and said.pop("seconds") >= 0
+    assert said == {label: str(there[label]) for label in labels}
+    assert {label for label, path in there.items() if path.exists()} == labels
 
 
 def test_prepare_that_fails_leaves_nothing_behind(cache, monkeypatch):

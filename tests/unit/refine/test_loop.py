@@ -288,6 +288,46 @@ def test_refine_withdrawn_node_is_no_keeper_and_takes_its_subtree():
     assert list(drop_defects(origin.store, later)) == []
 
 
+REPEATED = ordered(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, FRANCE, ANSWERS[2])))
+
+
+def test_refine_from_an_earlier_snapshot_takes_over_later_withdrawals():
+    origin = stored(REPEATED)
+    ids = [id_of(origin.run_file.run_id, row) for row in REPEATED]
+    refined(origin, withdrawn=[ids[3]], duplicates="keep")
+    for _ in range(2):
+        anew = refined(origin, duplicates="keep")
+        reasons = {node: drop["reason"] for node, drop in drops_of(origin, anew).items()}
+        assert reasons == {ids[3]: "withdrawn", ids[4]: "subtree"}
+        assert list(drop_defects(origin.store, anew)) == []
+
+
+@pytest.mark.parametrize("node", [3, 4])
+def test_refine_withdrawal_of_what_fell_before_is_one_and_stays(node):
+    origin = stored(REPEATED)
+    ids = [id_of(origin.run_file.run_id, row) for row in REPEATED]
+    first = refined(origin)
+    assert {drop["reason"] for drop in drops_of(origin, first).values()} == {"duplicate", "subtree"}
+    second = refined(origin._replace(snapshot=first), withdrawn=[ids[node]])
+    drop = drops_of(origin, second)[ids[node]]
+    assert (drop["reason"], drop["keeper_id"], drop["round"]) == ("withdrawn", None, 2)
+    assert list(drop_defects(origin.store, second)) == []
+    again = refined(origin._replace(snapshot=second), withdrawn=[ids[node]])
+    assert again == second
+    anew = refined(origin, duplicates="keep")
+    assert set(drops_of(origin, anew)) == set(ids[node:5])
+    assert list(drop_defects(origin.store, anew)) == []
+
+
+def test_refine_withdrawals_one_below_the_other_are_both_told():
+    origin = stored(REPEATED)
+    ids = [id_of(origin.run_file.run_id, row) for row in REPEATED]
+    snapshot = refined(origin, withdrawn=[ids[2], ids[3], ids[4]])
+    reasons = {node: drop["reason"] for node, drop in drops_of(origin, snapshot).items()}
+    assert reasons == dict.fromkeys(ids[2:5], "withdrawn")
+    assert list(drop_defects(origin.store, snapshot)) == []
+
+
 def test_refine_unknown_withdrawn_id_is_named():
     origin = stored(forest(dialogue(0, 0, FRANCE)))
     with pytest.raises(UserError, match=r"1 of the 1 ids .*: nobody\."):

@@ -16,5 +16,5 @@ def test_spill_gives_back_what_was_added(arrays, limit, at_once):
         spill.extend(flat, [len(one) for one in some])
         assert spill[start].tolist() == arrays[start]
     assert [spill[index].tolist() for index in range(len(arrays))] == arrays
-    joined = [number for block in spill.blocks() for number in block.tolist()]
+    joined = [number for chunk in spill.chunks() for number in chunk.tolist()]
     assert joined == [number for one in arrays for number in one]

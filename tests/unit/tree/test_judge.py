@@ -69,13 +69,21 @@ def test_judgements_are_rows_below_the_turns_and_never_share_an_id():
 
 @pytest.mark.parametrize(
     ("text", "score"),
-    [("4", 4.0), ("I'd say 3.5/5.", 3.5), ("Rating: 5 (excellent)", 5.0), ("1", 1.0)],
+    [
+        ("4", 4.0),
+        ("I'd say 3.5/5.", 3.5),
+        ("Rating: 5 (excellent)", 5.0),
+        ("**2** out of 5", 2.0),
+        ("3. It names 7 rivers.", 3.0),
+    ],
 )
-def test_score_is_the_first_number(text, score):
+def test_score_is_the_number_that_begins_or_the_only_one(text, score):
     assert read_score(text, JudgeSpec()) == score
 
 
-@pytest.mark.parametrize("text", ["", "good", "7", "-2", "0", "five"])
+@pytest.mark.parametrize(
+    "text", ["", "good", "7", "-2", "0", "five", "On a scale of 1 to 5, it is a 4."]
+)
 def test_no_number_within_the_scale_is_no_score(text):
     assert np.isnan(read_score(text, JudgeSpec()))
 

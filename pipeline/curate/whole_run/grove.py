@@ -9,12 +9,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.int32]
+RowNumbers = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
 class Grove:
-    """Rows of whole trees."""
+    """RowNumbers of whole trees."""
 
     trees: npt.NDArray[np.int32]
     """By row, a number that no other tree has."""
@@ -26,7 +26,7 @@ class Grove:
         return len(self.levels)
 
     @cached_property
-    def parents(self) -> Rows:
+    def parents(self) -> RowNumbers:
         """The row above; -1 for a root."""
         found = np.full(len(self), -1, dtype=np.int32)
         for level, rows in self._by_level.items():
@@ -39,7 +39,7 @@ class Grove:
         return found
 
     @cached_property
-    def ends(self) -> Rows:
+    def ends(self) -> RowNumbers:
         """Where the subtree of a row ends: the first row after it that is not below it."""
         found = np.empty(len(self), dtype=np.int32)
         tree_ends = np.searchsorted(self.trees, self.trees, side="right").astype(np.int32)
@@ -49,11 +49,11 @@ class Grove:
         return np.minimum(found, tree_ends)
 
     @cached_property
-    def openings(self) -> Rows:
+    def openings(self) -> RowNumbers:
         """The level-1 row that a row lies below, or is; its own row above that."""
         rows = np.arange(len(self), dtype=np.int32)
         starts = np.where(self.levels <= 1, rows, -1)
-        found: Rows = np.maximum.accumulate(starts)
+        found: RowNumbers = np.maximum.accumulate(starts)
         return found
 
     def path(self, row: int) -> list[int]:
@@ -65,7 +65,7 @@ class Grove:
         return found[::-1]
 
     @cached_property
-    def _by_level(self) -> dict[int, Rows]:
+    def _by_level(self) -> dict[int, RowNumbers]:
         return {
             int(level): np.flatnonzero(self.levels == level).astype(np.int32)
             for level in np.unique(self.levels)

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.curate.band_table import CHECK_BITS, band_table
-from pipeline.curate.meetings import KeyMeetings, Rarity, ShingleMeetings
 from pipeline.curate.shingles import jaccard
+from pipeline.curate.whole_run.band_table import CHECK_BITS, band_entries
+from pipeline.curate.whole_run.meetings import KeyMeetings, Rarity, ShingleMeetings
 
 SETS = st.lists(st.frozensets(st.integers(0, 30), max_size=14).map(sorted), min_size=1, max_size=12)
 """Shingles of rows; of some, hardly any two differ."""
@@ -64,7 +64,7 @@ def test_key_meetings_are_with_kept_rows_of_a_shared_key(rows, least, kept):
     keys = np.array([some for some, _ in rows], dtype=np.uint64)
     checks = np.array([check for _, check in rows], dtype=np.uint64)
     numbers = 2 * np.arange(len(rows))
-    meetings = KeyMeetings(band_table(keys, checks, numbers, numbers), least)
+    meetings = KeyMeetings(band_entries(keys, checks, numbers, numbers), least)
     assert meetings.rows.tolist() == numbers.tolist()
     for place, (own, check) in enumerate(rows):
         expected = [

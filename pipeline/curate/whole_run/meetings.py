@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.band_table import CHECK_BITS, Table
 from pipeline.curate.mixing import Hashes
+from pipeline.curate.whole_run.band_table import CHECK_BITS, Entries
 
 Numbers = npt.NDArray[np.int64]
 
@@ -20,7 +20,7 @@ _ROUNDING = 1e-9
 class KeyMeetings:
     """Rows meet that share a key, if their check bits are nearly equal."""
 
-    def __init__(self, table: Table, least: int) -> None:
+    def __init__(self, table: Entries, least: int) -> None:
         table = table[np.lexsort((table["key"], table["row"]))]
         self._buckets = np.unique(table["key"], return_inverse=True)[1].astype(np.int32)
         self.rows, firsts = np.unique(table["row"], return_index=True)

@@ -8,15 +8,13 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.curate.grove import Grove
 from pipeline.curate.mixing import Hashes
-from pipeline.curate.sweep import Flags, Numbers
+from pipeline.curate.shingles import Similarities, jaccards
 from pipeline.curate.vectors import cosines
+from pipeline.curate.whole_run.grove import Grove
+from pipeline.curate.whole_run.sweep import Flags, Numbers
 from schemas.measures import Vectors
-
-Similarities = npt.NDArray[np.float64]
 
 _UNIONS_HELD = 4096
 
@@ -35,21 +33,6 @@ class Sayings(Protocol):
     def __getitem__(self, row: int) -> Said: ...
 
 
-def overlaps(own: Hashes, others: list[Hashes]) -> Similarities:
-    """Exact Jaccard similarity of one set of shingles to each of the others."""
-    sizes = np.array([len(other) for other in others], dtype=np.int64)
-    owners = np.repeat(np.arange(len(others)), sizes)
-    flat = np.concatenate(others)
-    if len(own):
-        places = np.minimum(np.searchsorted(own, flat), len(own) - 1)
-        owners = owners[own[places] == flat]
-    else:
-        owners = owners[:0]
-    shared = np.bincount(owners, minlength=len(others))
-    union = sizes + len(own) - shared
-    return np.where(union == 0, 1.0, shared / np.maximum(union, 1))
-
-
 class TurnLikeness:
     """Turns by text: equal, or by the shingles they share."""
 
@@ -64,7 +47,7 @@ class TurnLikeness:
     def similarities(self, row: int, others: Numbers) -> Similarities:
         """Jaccard."""
         sets = [self._sayings[other].shingles for other in others.tolist()]
-        return overlaps(self._sayings[row].shingles, sets)
+        return jaccards(self._sayings[row].shingles, sets)
 
 
 class ConversationLikeness:
@@ -82,7 +65,7 @@ class ConversationLikeness:
 
     def similarities(self, row: int, others: Numbers) -> Similarities:
         """Jaccard of the unions of their turns' shingles."""
-        return overlaps(self.union(row), [self.union(other) for other in others.tolist()])
+        return jaccards(self.union(row), [self.union(other) for other in others.tolist()])
 
     def _digests(self, row: int) -> list[bytes]:
         return [self._sayings[turn].digest for turn in self._grove.path(row)]

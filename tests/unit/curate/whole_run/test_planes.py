@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
 
-from pipeline.curate.band_table import CHECK_BITS, least_equal_bits
-from pipeline.curate.planes import MOST_BANDS, RECALL, agreement, choose_bands, vector_keys
 from pipeline.curate.vectors import cosines, quantise
+from pipeline.curate.whole_run.band_table import CHECK_BITS, least_equal_bits
+from pipeline.curate.whole_run.planes import (
+    MOST_BANDS,
+    RECALL,
+    agreement,
+    choose_bands,
+    vector_keys,
+)
 
 
 def pairs_at(cosine: float, count: int, dimensions: int = 256) -> tuple[np.ndarray, np.ndarray]:

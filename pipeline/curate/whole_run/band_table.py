@@ -17,11 +17,11 @@ from pipeline.curate.mixing import mix
 from schemas.measures import Signatures
 
 Keys = npt.NDArray[np.uint64]
-Rows = npt.NDArray[np.int64]
-Table = npt.NDArray[np.void]
+Numbers = npt.NDArray[np.int64]
+Entries = npt.NDArray[np.void]
 
 ENTRY = np.dtype([("key", "<u8"), ("check", "<u8"), ("row", "<i4"), ("group", "<i4")])
-"""A key of a row. Rows of one group are not compared with each other."""
+"""A key of a row. Numbers of one group are not compared with each other."""
 
 CHECK_BITS = 64
 MISSED = 1e-4
@@ -32,16 +32,16 @@ _LARGEST_PAIRED = 1024
 _PAIRS_AT_ONCE = 1 << 22
 
 
-def band_table(keys: Keys, checks: Keys, rows: Rows, groups: Rows) -> Table:
+def band_entries(keys: Keys, checks: Keys, rows: Numbers, groups: Numbers) -> Entries:
     """An entry for each key; `keys` has a line a row, the others one number a row."""
-    table: Table = np.empty(keys.shape, dtype=ENTRY)
+    table: Entries = np.empty(keys.shape, dtype=ENTRY)
     table["key"] = keys
     for name, column in (("check", checks), ("row", rows), ("group", groups)):
         table[name] = column[:, np.newaxis]
     return np.ravel(table)
 
 
-def cut(table: Table, partitions: int) -> list[Table]:
+def cut(table: Entries, partitions: int) -> list[Entries]:
     """The entries by partition; equal keys lie in one."""
     if partitions == 1:
         return [table]
@@ -52,24 +52,24 @@ def cut(table: Table, partitions: int) -> list[Table]:
     return np.split(table[order], ends)
 
 
-def crowded(tables: Sequence[Table], least: int) -> Table:
+def crowded(tables: Sequence[Entries], least: int) -> Entries:
     """The entries of one partition that met another group's, at least so many check bits equal."""
-    table: Table = np.concatenate(tables)
+    table: Entries = np.concatenate(tables)
     if len(table) < 2:
         return table[:0]
     table = table[np.lexsort((table["row"], table["key"]))]
     starts = _run_starts(table["key"])
     sizes = np.diff(np.append(starts, len(table)))
-    mixed: Table = table[np.repeat(_is_mixed(table, starts), sizes)]
-    found: Table = mixed[_meets(mixed, least)]
+    mixed: Entries = table[np.repeat(_is_mixed(table, starts), sizes)]
+    found: Entries = mixed[_meets(mixed, least)]
     return found
 
 
-def _run_starts(keys: Keys) -> Rows:
+def _run_starts(keys: Keys) -> Numbers:
     return np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))[: len(keys)]
 
 
-def _is_mixed(table: Table, starts: Rows) -> npt.NDArray[np.bool_]:
+def _is_mixed(table: Entries, starts: Numbers) -> npt.NDArray[np.bool_]:
     """By run of equal keys, whether it holds more than one group."""
     groups = table["group"]
     mixed: npt.NDArray[np.bool_] = np.minimum.reduceat(groups, starts) != np.maximum.reduceat(
@@ -78,7 +78,7 @@ def _is_mixed(table: Table, starts: Rows) -> npt.NDArray[np.bool_]:
     return mixed
 
 
-def _meets(table: Table, least: int) -> npt.NDArray[np.bool_]:
+def _meets(table: Entries, least: int) -> npt.NDArray[np.bool_]:
     starts = _run_starts(table["key"])
     sizes = np.diff(np.append(starts, len(table)))
     found = np.ones(len(table), dtype=bool)
@@ -91,7 +91,7 @@ def _meets(table: Table, least: int) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _alike(checks: Keys, groups: Rows, least: int) -> npt.NDArray[np.bool_]:
+def _alike(checks: Keys, groups: Numbers, least: int) -> npt.NDArray[np.bool_]:
     """By run of one size: each row with each other."""
     differing = np.bitwise_count(checks[:, :, np.newaxis] ^ checks[:, np.newaxis, :])
     apart = groups[:, :, np.newaxis] != groups[:, np.newaxis, :]

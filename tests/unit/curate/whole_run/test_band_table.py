@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.curate.band_table import (
+from pipeline.curate.shingles import shingle_sets
+from pipeline.curate.signature import signatures
+from pipeline.curate.whole_run.band_table import (
     CHECK_BITS,
-    band_table,
+    band_entries,
     crowded,
     cut,
     least_equal_bits,
     signature_checks,
     whole_keys,
 )
-from pipeline.curate.shingles import shingle_sets
-from pipeline.curate.signature import signatures
 
 SMALL = st.integers(0, 3)
 ENTRIES = st.lists(st.tuples(SMALL, st.sampled_from([0, 1, 2**64 - 1]), SMALL), max_size=30)
@@ -27,7 +27,7 @@ def table_of(entries):
     keys, checks, groups = columns or [np.zeros(0, dtype=np.uint64)] * 3
     # Keys that differ in all bits, so that partitions tell them apart.
     spread = keys[:, np.newaxis] * np.uint64(0x9E3779B97F4A7C15)
-    return band_table(spread, checks, np.arange(len(keys)), groups.astype(np.int64))
+    return band_entries(spread, checks, np.arange(len(keys)), groups.astype(np.int64))
 
 
 def met(entries, least):
@@ -66,7 +66,7 @@ def test_cut_keeps_all_entries_and_each_key_in_one_partition(entries, partitions
 
 def test_crowded_key_of_very_many_rows_gives_them_all_back():
     count = 3000
-    table = band_table(
+    table = band_entries(
         np.zeros((count, 1), dtype=np.uint64),
         np.zeros(count, dtype=np.uint64),
         np.arange(count),

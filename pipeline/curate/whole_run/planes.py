@@ -12,8 +12,8 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.band_table import CHECK_BITS, Keys, pack_checks
 from pipeline.curate.mixing import mix
+from pipeline.curate.whole_run.band_table import CHECK_BITS, Keys, pack_checks
 from schemas.measures import Vectors
 
 RECALL = 0.99

@@ -1,7 +1,7 @@
 import numpy as np
 from hypothesis import given
 
-from pipeline.curate.grove import Grove
+from pipeline.curate.whole_run.grove import Grove
 from tests.planted import Turn, forests
 
 

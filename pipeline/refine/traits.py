@@ -1,6 +1,6 @@
-"""Evidence: what rows are compared by, read from the features and texts of a cohort.
+"""Traits: what rows are compared by, read from the features and texts of a cohort.
 
-Pure but for reading: each function takes a part and gives arrays, so it runs in any process.
+Pure but for reading: each function takes some rows and gives arrays, so it runs in any process.
 """
 
 import hashlib
@@ -13,21 +13,21 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.curate.band_table import (
+from pipeline.curate.bands import band_keys
+from pipeline.curate.mixing import Hashes
+from pipeline.curate.shingles import shingle_sets
+from pipeline.curate.signature import signatures
+from pipeline.curate.whole_run.band_table import (
     ENTRY,
+    Entries,
     Keys,
-    Table,
-    band_table,
+    band_entries,
     cut,
     signature_checks,
     whole_keys,
 )
-from pipeline.curate.bands import band_keys
-from pipeline.curate.mixing import Hashes
-from pipeline.curate.planes import vector_keys
-from pipeline.curate.shingles import shingle_sets
-from pipeline.curate.signature import signatures
-from pipeline.refine.census import Block, Flags, Source, WaveFiles
+from pipeline.curate.whole_run.planes import vector_keys
+from pipeline.refine.census import CohortRows, Flags, Source, WaveFiles
 from pipeline.storage.open import open_store
 from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
@@ -38,21 +38,21 @@ from schemas.measures import Signatures, Vectors
 from schemas.records import Candidate, Role, to_ids
 
 Local = npt.NDArray[np.int32]
-"""Rows of a block."""
+"""Rows of a cohort."""
 
 
-class Part(NamedTuple):
-    """Some rows of a block."""
+class Chosen(NamedTuple):
+    """Some rows of a cohort."""
 
-    block: Block
+    cohort: CohortRows
     start: int
-    """The row of the census that is the block's first."""
+    """The row of the census that is the cohort's first."""
     wanted: Flags
-    """By row of the block."""
+    """By row of the cohort."""
 
 
-class PartSayings(NamedTuple):
-    """What the wanted rows of a part said, in row order."""
+class ChosenSayings(NamedTuple):
+    """What chosen rows said, in row order."""
 
     rows: npt.NDArray[np.int64]
     digests: list[bytes]
@@ -61,32 +61,32 @@ class PartSayings(NamedTuple):
     sizes: npt.NDArray[np.int64]
 
 
-class PartVectors(NamedTuple):
-    """The vectors of the wanted rows of a part, in row order."""
+class ChosenVectors(NamedTuple):
+    """The vectors of chosen rows, in row order."""
 
     rows: npt.NDArray[np.int64]
     vectors: Vectors
 
 
-def turn_tables(exact: bool, partitions: int, part: Part) -> list[Table]:
+def turn_entries(exact: bool, partitions: int, chosen: Chosen) -> list[Entries]:
     """The band table of turns, each a group of its own."""
-    tables = []
-    for wave in _waves(part):
+    entries = []
+    for wave in _waves(chosen):
         rows, keys, checks = _keys(exact, wave.rows[wave.wanted], _signatures(wave))
-        tables.append(band_table(keys, checks, rows + part.start, rows + part.start))
-    return cut(_join(tables), partitions)
+        entries.append(band_entries(keys, checks, rows + chosen.start, rows + chosen.start))
+    return cut(_join(entries), partitions)
 
 
-def conversation_tables(exact: bool, partitions: int, part: Part) -> list[Table]:
+def conversation_entries(exact: bool, partitions: int, chosen: Chosen) -> list[Entries]:
     """The band table of conversations by their last answers; their openings are the groups.
 
     The signature of a union is the minimum of the signatures, so each turn adds its own to that
     of its parent, whose wave came before.
     """
-    grove = part.block.grove
+    grove = chosen.cohort.grove
     above: dict[tuple[int, ...], tuple[Local, Signatures]] = {}
-    tables = []
-    for wave in _waves(part._replace(wanted=grove.levels > 0)) if part.wanted.any() else ():
+    entries = []
+    for wave in _waves(chosen._replace(wanted=grove.levels > 0)) if chosen.wanted.any() else ():
         path = wave.files.wave.path
         above = {other: held for other, held in above.items() if path[: len(other)] == other}
         rows, found = wave.rows[wave.wanted], _signatures(wave)
@@ -94,48 +94,48 @@ def conversation_tables(exact: bool, partitions: int, part: Part) -> list[Table]
             parents, held = above[path[:-1]]
             found = np.minimum(found, held[np.searchsorted(parents, grove.parents[rows])])
         above[path] = (rows, found)
-        ends = part.wanted[rows]
+        ends = chosen.wanted[rows]
         numbers, keys, checks = _keys(exact, rows[ends], found[ends])
         groups = grove.openings[rows[ends]].astype(np.int64)
-        tables.append(band_table(keys, checks, numbers + part.start, groups + part.start))
-    return cut(_join(tables), partitions)
+        entries.append(band_entries(keys, checks, numbers + chosen.start, groups + chosen.start))
+    return cut(_join(entries), partitions)
 
 
-def vector_tables(bits: int, bands: int, partitions: int, part: Part) -> list[Table]:
+def vector_entries(bits: int, bands: int, partitions: int, chosen: Chosen) -> list[Entries]:
     """The band table of turns by their vectors."""
-    tables = []
-    for wave in _waves(part):
+    entries = []
+    for wave in _waves(chosen):
         keys, checks = vector_keys(_stored_vectors(wave), bits, bands)
-        rows = wave.rows[wave.wanted].astype(np.int64) + part.start
-        tables.append(band_table(keys, checks, rows, rows))
-    return cut(_join(tables), partitions)
+        rows = wave.rows[wave.wanted].astype(np.int64) + chosen.start
+        entries.append(band_entries(keys, checks, rows, rows))
+    return cut(_join(entries), partitions)
 
 
-def read_vectors(part: Part) -> PartVectors:
+def read_vectors(chosen: Chosen) -> ChosenVectors:
     """Stored vectors."""
-    found = [(wave.rows[wave.wanted], _stored_vectors(wave)) for wave in _waves(part)]
+    found = [(wave.rows[wave.wanted], _stored_vectors(wave)) for wave in _waves(chosen)]
     if not found:
-        return PartVectors(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int8))
+        return ChosenVectors(np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.int8))
     rows = np.concatenate([rows for rows, _ in found]).astype(np.int64)
     order = np.argsort(rows)
     vectors = np.concatenate([vectors for _, vectors in found])
-    return PartVectors(rows[order] + part.start, vectors[order])
+    return ChosenVectors(rows[order] + chosen.start, vectors[order])
 
 
-def read_sayings(part: Part) -> PartSayings:
+def read_sayings(chosen: Chosen) -> ChosenSayings:
     """Texts, as digests and shingles."""
     rows: list[int] = []
     digests: list[bytes] = []
     sets: list[Hashes] = []
-    for wave in _waves(part):
+    for wave in _waves(chosen):
         texts = _texts(wave)
         rows += wave.rows[wave.wanted].tolist()
         digests += [hashlib.blake2b(t.strip().encode(), digest_size=16).digest() for t in texts]
         sets += shingle_sets(texts, wave.role)
     order = np.argsort(np.array(rows, dtype=np.int64))
     sets = [sets[i] for i in order.tolist()]
-    return PartSayings(
-        rows=np.array(rows, dtype=np.int64)[order] + part.start,
+    return ChosenSayings(
+        rows=np.array(rows, dtype=np.int64)[order] + chosen.start,
         digests=[digests[i] for i in order.tolist()],
         shingles=np.concatenate([np.zeros(0, dtype=np.uint64), *sets]),
         sizes=np.array([len(one) for one in sets], dtype=np.int64),
@@ -155,19 +155,19 @@ class _Wave(NamedTuple):
     """Of the wanted rows."""
 
 
-def _waves(part: Part) -> Iterator[_Wave]:
-    block = part.block
-    source = block.cohort.source
+def _waves(chosen: Chosen) -> Iterator[_Wave]:
+    cohort = chosen.cohort
+    source = cohort.files.source
     store = open_store(source.location)
-    for files, rows, ids in block.waves():
-        wanted = part.wanted[rows]
+    for files, rows, ids in cohort.waves():
+        wanted = chosen.wanted[rows]
         if wanted.any():
-            role: Role = "assistant" if block.answers[rows[wanted][0]] else "user"
+            role: Role = "assistant" if cohort.answers[rows[wanted][0]] else "user"
             yield _Wave(store, source, files, rows, ids, wanted, role)
 
 
-def _join(tables: Sequence[Table]) -> Table:
-    joined: Table = np.concatenate([np.zeros(0, dtype=ENTRY), *tables])
+def _join(entries: Sequence[Entries]) -> Entries:
+    joined: Entries = np.concatenate([np.zeros(0, dtype=ENTRY), *entries])
     return joined
 
 

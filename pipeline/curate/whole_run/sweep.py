@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.grove import Grove
+from pipeline.curate.whole_run.grove import Grove
 
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -54,7 +54,7 @@ class Meetings(Protocol):
         ...
 
 
-class Judge(NamedTuple):
+class Rule(NamedTuple):
     """One way in which a row may repeat another."""
 
     meetings: Meetings
@@ -64,7 +64,7 @@ class Judge(NamedTuple):
     same_reason: str
     near_reason: str
 
-    def judge(self, row: int) -> Drop | None:
+    def apply(self, row: int) -> Drop | None:
         """Whether a row repeats one kept before: the most similar one, the first of equals."""
         others = self.meetings.before(row)
         if not len(others):
@@ -90,46 +90,46 @@ class Sweep:
         self.drops: list[Drop] = []
 
     def withdraw(self, rows: Sequence[int]) -> None:
-        """Drop rows by hand."""
-        for row in sorted(rows):
-            if self.kept[row]:
-                self._drop(Drop(row, "withdrawn"))
+        """Drop rows by hand, each in its own name, even if it fell before or lies below another."""
+        # Those below come first, so that none falls as a part of a subtree.
+        for row in sorted(rows, reverse=True):
+            self._drop(Drop(row, "withdrawn"))
 
-    def turns(self, judges: Sequence[Judge]) -> None:
-        """Judge turns one by one; the first judge that drops names the reason."""
-        met = [judge.meetings.rows for judge in judges]
+    def turns(self, rules: Sequence[Rule]) -> None:
+        """Decide about turns one by one; the first rule that drops names the reason."""
+        met = [rule.meetings.rows for rule in rules]
         for row in np.unique(np.concatenate(met)).tolist() if met else []:
             if not self.kept[row]:
                 continue
             own = row >= self._first_own
-            drop = next(filter(None, (judge.judge(row) for judge in judges)), None) if own else None
+            drop = next(filter(None, (rule.apply(row) for rule in rules)), None) if own else None
             if drop is not None:
                 self._drop(drop)
                 continue
-            for judge in judges:
-                judge.meetings.keep(row)
+            for rule in rules:
+                rule.meetings.keep(row)
 
-    def conversations(self, judge: Judge, pinned: Flags) -> None:
-        """Judge conversations, by the answer that each ends with, opening by opening.
+    def conversations(self, rule: Rule, pinned: Flags) -> None:
+        """Decide about conversations, by the answer that each ends with, opening by opening.
 
         One is compared with those kept under earlier openings and with their beginnings, so the
-        groups of the judge's rows are their openings. Where an answer falls, its question stays
-        without one, and the answer before is the end of a shorter conversation and judged in turn.
+        groups of the rule's rows are their openings. Where an answer falls, its question stays
+        without one, and the answer before is the end of a shorter conversation, which comes next.
         An answer stays if it, or a turn below it, is pinned: something fell for its sake.
         """
-        rows = judge.meetings.rows
+        rows = rule.meetings.rows
         openings = self._grove.openings[rows]
         starts = np.append(np.flatnonzero(np.diff(openings, prepend=-1)), len(rows)).tolist()
         for start, stop in pairwise(starts):
             under_one = rows[start:stop].tolist()
             for row in reversed(under_one):
                 if row >= self._first_own and self._is_last(row) and not self._holds(row, pinned):
-                    drop = judge.judge(row)
+                    drop = rule.apply(row)
                     if drop is not None:
                         self._drop(drop)
             for row in under_one:
                 if self.kept[row]:
-                    judge.meetings.keep(row)
+                    rule.meetings.keep(row)
 
     def _is_last(self, row: int) -> bool:
         """Whether a row is kept, and no answer below it is."""

@@ -1,0 +1,53 @@
+"""What is said of runs that look like the one that begins."""
+
+import uuid
+
+import pytest
+
+from jobs.siblings import siblings
+from jobs.wiring import resolve
+from pipeline.storage.open import join, open_store
+from pipeline.storage.runs import create_run
+from tests.builders import make_spec
+
+
+@pytest.fixture(params=["memory", "file"])
+def spec(request, tmp_path):
+    location = str(tmp_path) if request.param == "file" else f"memory://{uuid.uuid4().hex}"
+    return make_spec(location=location, generation={"curation": {"diversity": {}}})
+
+
+def store(spec, run_file, **identity):
+    """Begin the run as if its identity were another one."""
+    curation = run_file.identity.curation | identity.pop("curation", {})
+    changed = run_file.identity.model_copy(update={"curation": curation, **identity})
+    other = run_file.model_copy(update={"run_id": uuid.uuid4().hex[:16], "identity": changed})
+    create_run(open_store(join(spec.execution.location, other.run_id)), other)
+    return other
+
+
+def test_siblings_of_another_identity_are_named_with_what_differs(spec):
+    ours = resolve(spec)
+    other = store(spec, ours, dialect="f" * 64, curation={"embedder": "abc", "text": "Unicode 9"})
+    [line] = siblings(spec.execution, ours)
+    assert f"/{other.run_id} holds" in line
+    assert "embedder was abc, is hashing-1" in line
+    assert "text was Unicode 9" in line and "dialect was ...fff" in line
+    assert "weights" not in line and "selection" not in line
+
+
+def test_siblings_say_what_only_one_of_them_has(spec):
+    ours = resolve(spec)
+    store(spec, ours, curation={"older": "1"})
+    assert "older was 1, is nothing." in next(siblings(spec.execution, ours))
+
+
+def test_the_run_itself_rehearsals_other_specs_and_other_folders_are_not_named(spec):
+    ours = resolve(spec)
+    create_run(open_store(join(spec.execution.location, ours.run_id)), ours)
+    store(spec, ours, weights="real")
+    store(spec, resolve(make_spec(trees=3)), curation={"embedder": "abc"})
+    below = open_store(join(spec.execution.location, "notes"))
+    below.create("run.json", b"of something else")
+    open_store(join(spec.execution.location, "more")).create("file", b"")
+    assert list(siblings(spec.execution, ours)) == []
