@@ -10,7 +10,8 @@ import numpy.typing as npt
 from pipeline.curate.filters import FILTERS
 from pipeline.curate.filters.filter import score
 from pipeline.curate.measure import RELEVANCE, Measurer
-from pipeline.curate.signature import DESCRIPTION, PERMUTATIONS
+from pipeline.curate.signature import PERMUTATIONS
+from pipeline.curate.versions import signed_here
 from pipeline.judging import JUDGE
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
@@ -53,7 +54,7 @@ def _width_defects(
     where = f"the features of wave {wave.name}"
     signature, vector = measures.signatures.shape[1], measures.vectors.shape[1]
     # Other versions may make signatures of another width.
-    made_here = run.curation.get("signature") == DESCRIPTION
+    made_here = signed_here(run.curation)
     if bool(signature) != (spec.duplicates != "keep"):
         yield f"{where}: signatures hold {signature} numbers, the spec says otherwise."
     elif made_here and signature != PERMUTATIONS:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.curate.shingles import jaccard, shingles
 from pipeline.curate.signature import DESCRIPTION, signatures
+from pipeline.curate.versions import TEXT
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.runs import create_run
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
@@ -148,7 +149,7 @@ def store_run(
 ) -> tuple[RunFile, Snapshot]:
     """A sealed run with these kept rows: a cohort a tree, a wave a level."""
     plain = make_run_file(seed=seed)
-    curation = {"selection": "1"} | ({"signature": DESCRIPTION} if signed else {})
+    curation = {"text": TEXT} | ({"signature": DESCRIPTION} if signed else {})
     identity = plain.identity.model_copy(update={"curation": curation})
     run_file = create_run(store, plain.model_copy(update={"identity": identity}))
     manifests = []

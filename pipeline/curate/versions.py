@@ -1,6 +1,7 @@
 """Versions of the rules that a run's verdicts come from: a part of its identity."""
 
 import unicodedata
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from pipeline.curate import SELECTION_VERSION
@@ -19,6 +20,11 @@ def used_versions(spec: CurationSpec) -> dict[str, str]:
     if spec.duplicates != "keep":
         versions["signature"] = DESCRIPTION
     return versions | {entry.filter: _version(FILTERS[entry.filter]) for entry in spec.filters}
+
+
+def signed_here(curation: Mapping[str, str]) -> bool:
+    """Whether a run's signatures are those that this version would make of its texts."""
+    return (curation.get("signature"), curation.get("text")) == (DESCRIPTION, TEXT)
 
 
 def _version(rule: Filter) -> str:

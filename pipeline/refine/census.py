@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.curate.signature import DESCRIPTION
+from pipeline.curate.versions import signed_here
 from pipeline.curate.whole_run.grove import Grove
 from pipeline.pool.tasks import Tasks
 from pipeline.storage.open import open_store
@@ -56,7 +56,7 @@ class CohortFiles(NamedTuple):
 
 def source_of(location: str, run_file: RunFile) -> Source:
     """How the rows of a run are read."""
-    signed = run_file.identity.curation.get("signature") == DESCRIPTION
+    signed = signed_here(run_file.identity.curation)
     return Source(location, run_file.run_id, run_file.dialect, signed)
 
 

@@ -163,6 +163,7 @@ class Author:
 def write_run(folder: str, nodes: int) -> tuple[int, dict]:
     """A sealed run; its nodes, and what was planted."""
     from pipeline.curate.signature import DESCRIPTION
+    from pipeline.curate.versions import TEXT
     from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import open_store
     from pipeline.storage.runs import create_run
@@ -171,7 +172,7 @@ def write_run(folder: str, nodes: int) -> tuple[int, dict]:
 
     store = open_store(folder)
     plain = make_run_file()
-    curation = {"signature": DESCRIPTION, "embedder": "bench"}
+    curation = {"signature": DESCRIPTION, "text": TEXT, "embedder": "bench"}
     identity = plain.identity.model_copy(update={"curation": curation})
     run_file = create_run(store, plain.model_copy(update={"identity": identity}))
     author, manifests, written = Author(), [], 0

@@ -11,7 +11,7 @@ from pipeline.curate.filters import FILTERS
 from pipeline.curate.measure import Measurer
 from pipeline.curate.signature import DESCRIPTION, PERMUTATIONS
 from pipeline.curate.vectors import cosines, quantise
-from pipeline.curate.versions import TEXT, used_versions
+from pipeline.curate.versions import TEXT, signed_here, used_versions
 from schemas.curation_spec import CurationSpec, DiversitySpec
 from schemas.errors import FilterError, SpecError
 from tests.unit.curate.turns import make_spec, make_turns, measure
@@ -169,3 +169,10 @@ def test_used_versions_name_what_decides_and_nothing_else():
     near = CurationSpec(filters=[], duplicates="near", diversity=DiversitySpec())
     assert used_versions(near) == always | {"signature": DESCRIPTION}
     assert "py3langid" in used_versions(make_spec("language"))["language"]
+
+
+@pytest.mark.parametrize("name", ["text", "signature"])
+def test_signatures_made_under_another_reading_of_text_are_not_ours(name):
+    ours = used_versions(make_spec(duplicates="near"))
+    assert signed_here(ours)
+    assert not signed_here(ours | {name: "another"})
