@@ -198,7 +198,7 @@ class Steps:
         from pipeline import generate, judging
         from pipeline.flight import Flight
         from pipeline.lineage import Lineage
-        from pipeline.storage import shards
+        from pipeline.storage import shards, tables
         from pipeline.storage.ledger import Ledger
 
         for name in ("submit", "collect", "stats"):
@@ -215,8 +215,8 @@ class Steps:
         self.watch(Lineage, "parents", "frontier")
         for name in ("to_table", "to_feature_table"):
             self.watch(shards, name, "parquet: table")
-        self.watch(shards, "encode", "parquet: encode")
-        self.watch(shards, "_create", "commit: shards")
+        self.watch(tables, "encode", "parquet: encode")
+        self.watch(tables, "settle", "commit: shards")
         self.watch(Ledger, "commit", "commit: manifest")
         self.watch(Ledger, "read", "commit: look")
 
