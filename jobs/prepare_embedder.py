@@ -7,14 +7,11 @@ make the same bytes of it, so that a run can go on anywhere.
 
 import io
 import os
-import shutil
 import sys
-import tempfile
 from contextlib import nullcontext, redirect_stderr
-from importlib.util import find_spec
 from pathlib import Path
 
-from jobs.cache import cache_folder, move_into_place
+from jobs.cache import cache_folder, made_once, package_folders
 from schemas.errors import EnvironmentMismatch, ModelError
 
 NAME = "static-minilm-l6-v2.2"
@@ -30,31 +27,19 @@ def cached_embedder() -> Path:
 
 
 def prepare_embedder() -> Path:
-    """The directory of the embedder; made whole under another name first if it is not there."""
-    location = cached_embedder()
-    if location.is_dir():
-        return location
-    source = packaged_sentence_model()
-    location.parent.mkdir(parents=True, exist_ok=True)
-    half_made = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=location.parent))
-    try:
-        make(source, half_made)
-        move_into_place(half_made, location)
-    finally:
-        shutil.rmtree(half_made, ignore_errors=True)
-    return location
+    """The directory of the embedder, which is made if it is not there."""
+    return made_once(cached_embedder(), lambda folder: make(packaged_sentence_model(), folder))
 
 
 def packaged_sentence_model() -> Path:
     """The directory of the model in the installed package."""
-    found = find_spec(PACKAGE)
-    folders = [] if found is None else list(found.submodule_search_locations or [])
-    models = [Path(folder) / "model" for folder in folders]
+    folders = package_folders(PACKAGE)
+    models = [folder / "model" for folder in folders or []]
     whole = [model for model in models if (model / "model.safetensors").is_file()]
     if not whole:
         raise EnvironmentMismatch(
             f"the package {PACKAGE}, which carries the sentence model, is "
-            f"{'not installed' if found is None else 'installed without its model'}; "
+            f"{'not installed' if folders is None else 'installed without its model'}; "
             f"{INSTALL}."
         )
     return whole[0]

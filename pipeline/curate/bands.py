@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.mixing import Hashes, mix
+from pipeline.curate.mixing import BASE, Hashes, mix
 from schemas.measures import Signatures
 
 Rows = npt.NDArray[np.intp]
 
 BANDS = 25
 ROWS = 5
-_BASE = np.uint64(0xD1342543DE82EF95)
 
 
 def band_keys(signatures: Signatures, scopes: npt.NDArray[np.integer[Any]] | None = None) -> Hashes:
@@ -26,7 +25,7 @@ def band_keys(signatures: Signatures, scopes: npt.NDArray[np.integer[Any]] | Non
     keys = np.zeros((len(values), BANDS), dtype=np.uint64)
     for row in range(ROWS):
         keys += values[:, :, row]
-        keys *= _BASE
+        keys *= BASE
     keys += mix(np.arange(BANDS, dtype=np.uint64))
     if scopes is not None:
         keys ^= mix(scopes.astype(np.uint64))[:, None]

@@ -7,7 +7,7 @@ from hashlib import blake2b
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.mixing import Hashes, mix
+from pipeline.curate.mixing import Hashes, hash_windows
 from pipeline.curate.words import normalise
 
 SHORTEST_WHOLE = 8
@@ -16,7 +16,6 @@ SHORTEST_WHOLE = 8
 _TAG = np.uint64(63)
 """The lowest bits of a hash say how many words it is of; 0 is how an n-gram begins."""
 _BEGINNING = 0
-_BASE = np.uint64(0xD1342543DE82EF95)
 _SPARSE = 3
 """The table of first bits has some 2**3 places a hash."""
 
@@ -31,9 +30,9 @@ def benchmark_index(texts: Iterable[str], ngram: int) -> Hashes:
         words = _word_hashes(normalise(text).split())
         length = min(ngram, len(words))
         if length >= least:
-            whole = _grams(words, length)
+            whole = hash_windows(words, length)
             found += [_tagged(whole, length)]
-            found += [_tagged(_grams(words, least)[: len(whole)], _BEGINNING)]
+            found += [_tagged(hash_windows(words, least)[: len(whole)], _BEGINNING)]
     return np.unique(np.concatenate(found))
 
 
@@ -69,12 +68,12 @@ class Benchmark:
 
     def _beginnings(self, words: Hashes) -> npt.NDArray[np.intp]:
         """Where an n-gram may begin."""
-        hashes = _tagged(_grams(words, self._least), _BEGINNING)
+        hashes = _tagged(hash_windows(words, self._least), _BEGINNING)
         maybe = np.flatnonzero(self._first_bits[hashes >> self._shift])
         return maybe[self._among(hashes[maybe])]
 
     def _holds(self, words: Hashes, length: int) -> bool:
-        return bool(self._among(_tagged(_grams(words, length), length))[0])
+        return bool(self._among(_tagged(hash_windows(words, length), length))[0])
 
     def _among(self, hashes: Hashes) -> npt.NDArray[np.bool_]:
         if not len(self._index):
@@ -82,16 +81,6 @@ class Benchmark:
         places = np.searchsorted(self._index, hashes)
         found: npt.NDArray[np.bool_] = self._index.take(places, mode="clip") == hashes
         return found
-
-
-def _grams(words: Hashes, length: int) -> Hashes:
-    """A hash of each so many words in a row."""
-    last = max(0, len(words) - length + 1)
-    hashes = words[:last].copy()
-    for offset in range(1, length):
-        hashes *= _BASE
-        hashes += words[offset : offset + last]
-    return mix(hashes)
 
 
 def _tagged(hashes: Hashes, tag: int) -> Hashes:

@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.mixing import Hashes, mix
+from pipeline.curate.mixing import BASE, Hashes, hash_windows, mix
 from pipeline.curate.words import Words, code_points, collapse, find_words, fold, spell
 from schemas.records import Role
 
@@ -22,8 +22,7 @@ CHARACTERS = 5
 WORDS = 3
 _BLOCK = 1 << 15
 """Characters that are looked at together, for the sake of the cache."""
-_BASE = np.uint64(0xD1342543DE82EF95)
-_INVERSE = np.uint64(pow(0xD1342543DE82EF95, -1, 1 << 64))
+_INVERSE = np.uint64(pow(int(BASE), -1, 1 << 64))
 
 
 def shingles(text: str, role: Role) -> Hashes:
@@ -108,14 +107,14 @@ def _wordless(folded: str) -> Hashes:
     characters = _hash_characters(code_points(collapse(folded)))
     if len(characters) < CHARACTERS:
         return _few(characters)
-    return np.unique(_hash_windows(characters, CHARACTERS))
+    return np.unique(hash_windows(characters, CHARACTERS))
 
 
 def _few(characters: Hashes) -> Hashes:
     """The one shingle of too few characters for one."""
     padded = np.zeros(CHARACTERS if len(characters) else 0, dtype=np.uint64)
     padded[: len(characters)] = characters
-    return _hash_windows(padded, CHARACTERS)
+    return hash_windows(padded, CHARACTERS)
 
 
 def _hash_characters(codes: npt.NDArray[np.unsignedinteger]) -> Hashes:
@@ -135,21 +134,11 @@ def _hash_words(words: Words) -> Hashes:
     return mix(hashes)
 
 
-def _hash_windows(items: Hashes, size: int) -> Hashes:
-    """A hash of each `size` items in a row."""
-    last = max(0, len(items) - size + 1)
-    hashes = items[:last].copy()
-    for offset in range(1, size):
-        hashes *= _BASE
-        hashes += items[offset : offset + last]
-    return mix(hashes)
-
-
 def _windows(
     items: Hashes, starts: npt.NDArray[np.intp], ends: npt.NDArray[np.intp], size: int
 ) -> list[Hashes]:
     """By text, the sorted distinct hashes of its windows of `size` items."""
-    hashes = _hash_windows(items, size)
+    hashes = hash_windows(items, size)
     starts = np.minimum(starts, len(hashes))
     stops = np.maximum(starts, ends - size + 1)
     for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
@@ -172,7 +161,7 @@ def _powers(count: int) -> tuple[Hashes, Hashes]:
 
 @cache
 def _make_powers(count: int) -> tuple[Hashes, Hashes]:
-    return _powers_of(_BASE, count), _powers_of(_INVERSE, count)
+    return _powers_of(BASE, count), _powers_of(_INVERSE, count)
 
 
 def _powers_of(base: np.uint64, count: int) -> Hashes:
