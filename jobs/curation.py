@@ -1,6 +1,6 @@
 """What measures turns, from its names: the embedder, the benchmarks, the workers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from platform import node
 
@@ -91,14 +91,14 @@ def make_workers(spec: RunSpec, run_file: RunFile) -> Workers:
 def measure_factory(spec: RunSpec, run_file: RunFile) -> MeasureFactory:
     """How a worker makes what it measures with."""
     expected = run_file.identity.curation
-    made_of = spec.generation.curation, run_file.dialect
+    made_of = spec.generation.curation, run_file.dialects
     return partial(make_measure, expected, *made_of, embedder_location(spec), _index(spec))
 
 
 def make_measure(
     expected: Mapping[str, str],
     curation: CurationSpec,
-    dialect: Dialect,
+    dialects: Sequence[Dialect],
     embedder: str | None,
     benchmark: Index | None,
 ) -> Measure:
@@ -111,7 +111,8 @@ def make_measure(
         from pipeline.embedders.load import load_embedder
 
         embed = load_embedder(embedder).embed
-    return Measurer(curation, dialect, embed=embed, benchmark=benchmark)
+    measurers = [Measurer(curation, d, embed=embed, benchmark=benchmark) for d in dialects]
+    return lambda turns: measurers[turns.tongue](turns)
 
 
 def _identity_here(
@@ -149,19 +150,16 @@ def _index(spec: RunSpec) -> Index | None:
     if not asked:
         return None
     from pipeline.curate.filters.decontaminate import benchmark_index
-    from pipeline.storage.texts import texts_of
 
-    files = _benchmarks(spec.execution)
-    texts = [text for name, payload in files.items() for text in texts_of(name, payload)]
-    return benchmark_index(texts, asked[0].ngram)
+    return benchmark_index(_benchmarks(spec.execution), asked[0].ngram)
 
 
-def _benchmarks(execution: ExecutionSpec) -> dict[str, bytes]:
-    from pipeline.storage.texts import read_benchmark
+def _benchmarks(execution: ExecutionSpec) -> list[str]:
+    from pipeline.storage.texts import read_benchmarks
 
     if not execution.benchmarks:
         raise SpecError(
             "execution.benchmarks: empty, but the filter `decontaminate` looks for their texts; "
             "expected at least one file (.jsonl, .json, .parquet, .txt)."
         )
-    return {name: read_benchmark(name, execution.storage_options) for name in execution.benchmarks}
+    return read_benchmarks(execution.benchmarks, execution.storage_options)

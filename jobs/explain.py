@@ -4,8 +4,9 @@ import argparse
 import json
 from collections import Counter
 
-from jobs.explain_text import Explained, as_text, in_words
-from pipeline.recipes import RECIPES
+from jobs.explain_text import as_text
+from jobs.explain_words import Explained, in_words
+from jobs.wiring import open_run_value
 from pipeline.report.lookup import (
     Found,
     Manifests,
@@ -13,14 +14,14 @@ from pipeline.report.lookup import (
     children_of,
     find_node,
     left_out_later,
+    root_of,
     rows_of_wave,
 )
-from pipeline.report.story import Story, Surroundings, tell
+from pipeline.report.story import Story, Surroundings, tell, turn_row
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
-from schemas.generation_spec import GenerationSpec
 from schemas.records import Candidate, Node
 
 
@@ -34,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the story. It needs committed waves only, so a growing run will do."""
     store = find_run(args.uri)
-    generation = open_run(store).generation
+    run_value = open_run_value(open_run(store))
     manifests = Ledger(store).all()
     story = read_story(store, manifests, find_node(store, manifests, args.node_id))
-    explained = Explained(story, generation.curation, _fanout(generation, story.node.level))
+    explained = Explained(story, run_value)
     print(
         json.dumps(as_json(store.location, explained), indent=1)
         if args.json
@@ -49,19 +50,14 @@ def run(args: argparse.Namespace) -> int:
 def read_story(store: Store, manifests: Manifests, found: Found) -> Story:
     """Everything that belongs to a node, read and put together."""
     rows = rows_of_wave(store, manifests[found.wave.name])
-    row = [node.candidate.node_id for node in rows.nodes].index(found.node_id)
-    node = rows.nodes[row]
+    turn = rows.nodes[turn_row(rows, found.node_id)]
     around = Surroundings(
-        above=ancestors(store, manifests, node.candidate, found.wave),
-        children=children_of(store, manifests, node, found.wave),
+        above=ancestors(store, manifests, turn.candidate, found.wave),
+        root=root_of(store, manifests, turn.candidate.tree_id, found.wave),
+        children=children_of(store, manifests, turn, found.wave),
         later=left_out_later(store, found.node_id),
     )
-    return tell(found.wave.name, rows, row, around)
-
-
-def _fanout(generation: GenerationSpec, level: int) -> int:
-    """Of a root there is one."""
-    return RECIPES[generation.recipe].rule(generation, level).fanout if level else 1
+    return tell(found.wave.name, rows, found.node_id, around)
 
 
 def as_json(location: str, explained: Explained) -> dict[str, object]:
@@ -70,7 +66,8 @@ def as_json(location: str, explained: Explained) -> dict[str, object]:
     return {
         "location": location,
         "wave": story.wave,
-        "node": _sampled(story),
+        "node": _sampled(explained),
+        "root": _root(story),
         "path": [_said(turn) for turn in story.path],
         "verdict": {
             "kept": verdict.kept,
@@ -83,12 +80,13 @@ def as_json(location: str, explained: Explained) -> dict[str, object]:
         "evidence": [comparison._asdict() for comparison in explained.evidence],
         "scores": story.scores,
         "keeper": None if story.keeper is None else _said(story.keeper),
-        "judgements": [_said(judgement) for judgement in story.judgements],
+        "beside": [_beside(aside) for aside in story.beside],
         "siblings": [_sibling(sibling) for sibling in story.siblings],
         "children": {
-            "asked": len(story.children),
-            "kept": story.children.count(None),
-            "dropped": dict(Counter(reason for reason in story.children if reason)),
+            "asked": sum(not child.given for child in story.children),
+            "kept": sum(child.drop_reason is None and not child.given for child in story.children),
+            "dropped": dict(Counter(c.drop_reason for c in story.children if c.drop_reason)),
+            "given": sum(child.given for child in story.children),
         },
         "left_out_later": None if story.later is None else story.later._asdict(),
     }
@@ -104,13 +102,36 @@ def _said(turn: Candidate) -> dict[str, object]:
     }
 
 
-def _sampled(story: Story) -> dict[str, object]:
+def _root(story: Story) -> dict[str, object]:
+    root = story.root
+    return {
+        "source": root.source,
+        "frame": [{"role": role, "text": text} for role, text in root.frame],
+        "reference": root.reference,
+    }
+
+
+def _beside(aside: Node) -> dict[str, object]:
+    said, verdict = aside
+    return {
+        "node_id": said.node_id,
+        "kind": said.kind,
+        "text": said.text,
+        "kept": verdict.kept,
+        "reason": verdict.drop_reason,
+    }
+
+
+def _sampled(explained: Explained) -> dict[str, object]:
+    story = explained.story
     node = story.node
     return {
         **_said(node),
-        "level": node.level,
+        "kind": node.kind,
+        "level": story.turn.level,
         "origin": node.origin,
         "model_index": node.model_index,
+        "model": explained.model,
         "num_tokens": len(node.token_ids),
         "reasoning_tokens": node.reasoning_tokens,
         "finish_reason": node.finish_reason,

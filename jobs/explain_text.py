@@ -2,59 +2,58 @@
 
 import textwrap
 from collections import Counter
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Iterator, Sequence
 
-from pipeline.curate.evidence import Comparison, evidence
+from jobs.explain_words import SHORT_ID, Explained, failed, in_words, place, printable
+from pipeline.report.lookup import Child
 from pipeline.report.story import Story
-from schemas.curation_spec import CurationSpec
 from schemas.records import Candidate, Node, Verdict
 
 WIDTH = 100
-SHORT_ID = 8
 SIBLINGS_SHOWN = 40
-
-
-class Explained:
-    """A story, and what the run was asked for that bears on it."""
-
-    def __init__(self, story: Story, spec: CurationSpec, fanout: int) -> None:
-        self.story, self.spec, self.fanout = story, spec, fanout
-
-    @cached_property
-    def evidence(self) -> list[Comparison]:
-        """What the filter that dropped it compared; nothing where no filter did."""
-        story = self.story
-        entries = [
-            entry
-            for entry in self.spec.filters
-            if entry.filter == story.verdict.drop_reason and story.node.role in entry.roles
-        ]
-        return next(filter(None, (evidence(entry, story.scores) for entry in entries)), [])
 
 
 def as_text(location: str, explained: Explained) -> str:
     """All of it, part by part."""
     story = explained.story
     parts = [
-        _head(location, story),
-        ["Path", *_path(story.path)],
+        _head(location, explained),
+        _frame(explained),
+        _path(explained),
         [f"Verdict: {in_words(explained)}", *_later(story)],
         _keeper(story),
-        _judgements(story),
+        _beside(story),
         _scores(story),
         _siblings(story),
-        [_children(story)],
+        _children(story),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
-def _head(location: str, story: Story) -> list[str]:
-    node = story.node
+def _head(location: str, explained: Explained) -> list[str]:
+    story = explained.story
+    node, turn = story.node, story.turn
+    what = node.role if node is turn else f"{node.kind} beside the turn"
+    by = "" if explained.model is None else f", written by {printable(explained.model)}"
     return [
         f"node {node.node_id} of run {location}",
-        f"  {_place(node)}, level {node.level}, {node.role}, {node.origin}, wave {story.wave}",
-        f"  {_sampling(story)}",
+        f"  {place(turn)}, level {turn.level}, {what}, {node.origin}, wave {story.wave}",
+        f"  {_sampling(story)}{by}",
+    ]
+
+
+def _frame(explained: Explained) -> list[str]:
+    """What stands before the tree's own turns."""
+    root = explained.story.root
+    lines = [line for role, text in root.frame for line in _block(f"    {role:<10}", text)]
+    if root.reference is not None:
+        lines += _block("    reference ", root.reference)
+    if explained.asked_otherwise:
+        lines.append("    (While this level was asked for, something else stood there: its system,")
+        lines.append("    shown or examples, as ids in the openings of roots/.)")
+    return [
+        f"Grows from {printable(root.source)}".rstrip(),
+        *(lines or ["    (nothing but what the template begins with)"]),
     ]
 
 
@@ -70,14 +69,17 @@ def _sampling(story: Story) -> str:
     return ", ".join(parts)
 
 
-def _place(node: Candidate) -> str:
-    return f"tree {node.tree_id}, path {'.'.join(map(str, node.path)) or '(root)'}"
-
-
-def _path(path: tuple[Candidate, ...]) -> Iterator[str]:
-    for turn in path:
-        mark = ">" if turn is path[-1] else " "
-        yield from _block(f"{mark} {turn.level} {turn.role:<10}", turn.text)
+def _path(explained: Explained) -> list[str]:
+    """The turns down to the node, each after what the run itself says before it."""
+    story = explained.story
+    lines: list[str] = []
+    for turn in story.path[1:]:
+        say = explained.say(turn.level) if turn.kind == "turn" else None
+        lines += [] if say is None else _block(f"  {turn.level} {'(asked)':<10}", say)
+        mark = ">" if turn is story.node else " "
+        head = f"{turn.level} {turn.role:<10}" if turn.kind == "turn" else f"  {turn.kind:<10}"
+        lines += _block(f"{mark} {head}", turn.text)
+    return ["Path", *lines] if lines else []
 
 
 def _block(head: str, text: str) -> Iterator[str]:
@@ -90,81 +92,6 @@ def _block(head: str, text: str) -> Iterator[str]:
     ]
     for number, line in enumerate(lines if text else ["(empty)"]):
         yield f"{indent if number else head}{line}".rstrip()
-
-
-def printable(text: str) -> str:
-    """Control characters spelled out, so that a text can do nothing to the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else _spelled(c) for c in text)
-
-
-def _spelled(character: str) -> str:
-    return " " if character == "\t" else character.encode("unicode_escape").decode("ascii")
-
-
-def in_words(explained: Explained) -> str:
-    """The verdict as a sentence."""
-    story, verdict = explained.story, explained.story.verdict
-    reason = verdict.drop_reason
-    if reason is None:
-        return _kept(story, verdict)
-    if reason.startswith("failed:"):
-        return f"dropped, the request gave no text ({reason.removeprefix('failed:')})"
-    if reason == "surplus":
-        return _surplus(explained)
-    if reason in _LIKE:
-        return f"dropped as {reason}: {_repeat(explained, reason)}"
-    return f"dropped by the filter {reason}: {_comparisons(explained)}"
-
-
-def _kept(story: Story, verdict: Verdict) -> str:
-    if story.node.level == 0:
-        return "kept, it is what the tree grows from"
-    if verdict.mmr_rank is None:
-        return "kept"
-    return f"kept, chosen in place {verdict.mmr_rank + 1} among its siblings (mmr_rank)"
-
-
-_LIKE = {
-    "duplicate": "the same text as",
-    "near_duplicate": "nearly the same text as",
-    "similar": "too close in meaning to",
-}
-
-
-def _repeat(explained: Explained, reason: str) -> str:
-    """By what it is like its keeper, and which threshold that passes."""
-    verdict, spec = explained.story.verdict, explained.spec
-    like = f"{_LIKE[reason]} {_whose(explained.story)}"
-    if reason == "near_duplicate":
-        return f"{like}; Jaccard {verdict.similarity:.3f} >= {spec.near_threshold:g}"
-    if reason == "similar" and spec.diversity is not None:
-        return f"{like}; cosine {verdict.similarity:.3f} >= {spec.diversity.max_cosine:g}"
-    return like
-
-
-def _whose(story: Story) -> str:
-    keeper = story.keeper
-    if keeper is None:
-        return f"node {story.verdict.keeper_id}"
-    kin = "its sibling" if keeper.parent_id == story.node.parent_id else "the opening"
-    return f"{kin} {keeper.node_id[:SHORT_ID]} ({_place(keeper)})"
-
-
-def _surplus(explained: Explained) -> str:
-    story = explained.story
-    said = f"dropped as surplus: {explained.fanout} of its siblings were chosen before it"
-    if story.keeper is None:
-        return said
-    return f"{said}; it is closest to {_whose(story)}, cosine {story.verdict.similarity:.3f}"
-
-
-def _comparisons(explained: Explained) -> str:
-    if not explained.evidence:
-        no_score = explained.story.verdict.drop_reason == "judge"
-        return "no score could be read" if no_score else "its scores do not tell why"
-    return ", ".join(
-        f"{c.score} {c.value:.4g} {c.relation} {c.threshold:g}" for c in explained.evidence
-    )
 
 
 def _later(story: Story) -> list[str]:
@@ -187,9 +114,22 @@ def _keeper(story: Story) -> list[str]:
     ]
 
 
-def _judgements(story: Story) -> list[str]:
-    lines = [line for aside in story.judgements for line in _block("  ", aside.text)]
-    return ["Judged", *lines] if lines else []
+_CALLED = {
+    "draft": "draft",
+    "critique": "critique",
+    "rewrite": "rewritten",
+    "judge": "judgement",
+}
+
+
+def _beside(story: Story) -> list[str]:
+    """Its draft, and what was said about it; a node beside the tree stands in its path."""
+    lines: list[str] = []
+    for said, verdict in story.beside:
+        if said is not story.node:
+            text = said.text if verdict.kept else failed(str(verdict.drop_reason))
+            lines += _block(f"  {_CALLED[said.kind]:<10} {said.node_id[:SHORT_ID]} ", text)
+    return ["Beside the turn", *lines] if lines else []
 
 
 def _scores(story: Story) -> list[str]:
@@ -200,11 +140,23 @@ def _scores(story: Story) -> list[str]:
 def _siblings(story: Story) -> list[str]:
     if not story.siblings:
         return []
-    kept = sum(sibling.verdict.kept for sibling in story.siblings)
+    rows = [Child(verdict.drop_reason, node.origin == "given") for node, verdict in story.siblings]
     lines = [_sibling(sibling, story.node) for sibling in story.siblings]
     hidden = len(lines) - SIBLINGS_SHOWN
     more = [f"  and {hidden} more (all with --json)"] if hidden > 0 else []
-    return [f"Siblings: {len(lines)} asked for, {kept} kept", *lines[:SIBLINGS_SHOWN], *more]
+    return [f"Siblings: {_tally(rows)}", *lines[:SIBLINGS_SHOWN], *more]
+
+
+def _tally(rows: Sequence[Child]) -> str:
+    """How many were asked for, and what became of them."""
+    asked = [row.drop_reason for row in rows if not row.given]
+    dropped = Counter(reason for reason in asked if reason)
+    parts = [f"{len(asked)} asked for", f"{asked.count(None)} kept"]
+    if dropped:
+        listed = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+        parts.append(f"dropped {listed}")
+    given = len(rows) - len(asked)
+    return ", ".join([*parts, f"{given} given"] if given else parts)
 
 
 def _sibling(sibling: Node, node: Candidate) -> str:
@@ -222,14 +174,11 @@ def _short(verdict: Verdict) -> str:
     return f"{verdict.drop_reason} of {verdict.keeper_id[:SHORT_ID]} {verdict.similarity:.2f}"
 
 
-def _children(story: Story) -> str:
+def _children(story: Story) -> list[str]:
+    if story.node.kind != "turn":
+        return []
     if not story.verdict.kept:
-        return "Children: none were asked for, it was dropped"
+        return ["Children: none were asked for, it was dropped"]
     if not story.children:
-        return "Children: none yet, or none wanted"
-    drops = Counter(reason for reason in story.children if reason)
-    dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(drops.items()))
-    kept = story.children.count(None)
-    return f"Children: {len(story.children)} asked for, {kept} kept" + (
-        f", dropped {dropped}" if dropped else ""
-    )
+        return ["Children: none yet, or none wanted"]
+    return [f"Children: {_tally(story.children)}"]

@@ -3,39 +3,68 @@
 import argparse
 import json
 from collections.abc import Iterator
-from itertools import groupby
 
 import pyarrow as pa
 
+from jobs.export_preference import check_score, default_score, how_chosen, preference_rows
+from jobs.export_rows import View, in_tables, message_row, text_row, walks
 from jobs.wiring import open_run_value
-from pipeline.curate.personal import mask
-from pipeline.plan.plan import make_plan
-from pipeline.storage.exports import MESSAGES_SCHEMA, ExportWriter
+from pipeline.storage.exports import (
+    MESSAGES_SCHEMA,
+    TEXT_SCHEMA,
+    ExportWriter,
+    preference_schema,
+)
 from pipeline.storage.open import find_run, open_store
 from pipeline.storage.reader import read_kept
 from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
-from pipeline.tree.conversations import conversations
-from pipeline.tree.run import Run
-from schemas.curation_spec import CurationSpec
-from schemas.errors import LocationError
+from schemas.errors import LocationError, UserError
 from schemas.manifest import Snapshot
-from schemas.node_table import from_table
-from schemas.records import Candidate
 
 ROWS_PER_FILE = 50_000
+
+FORMATS = """\
+formats:
+  messages    a row a conversation, as TRL's SFT and HF datasets read it: `messages`, with what
+              stands before the tree first. For chat recipes.
+  text        a row a leaf of a tree of plain text: `text`, and `token_ids` exactly as the model saw
+              and sampled them. For recipes without a chat.
+  preference  a row a prompt that has several answers. DPO reads `prompt chosen rejected`; reward
+              models read the same, and TRL's subtracts `margin` if the column is there; GRPO reads
+              `prompt` alone (select that column: TRL means something else by `completions`);
+              n-way methods read `completions` and `scores`, which are in the same order.
+              `chosen` and `rejected` are null where no score tells answers apart, so for pairs:
+                datasets.load_dataset(OUT, split="train").filter(lambda row: row["chosen_by"])
+  nodes       a row a kept node, all columns as sampled.
+
+Where the spec masks personal data, all but `nodes` show masked texts, and `token_ids` of a masked
+text are null. Rows that a refinement left out are left out.
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = FORMATS
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
     parser.add_argument(
         "--format",
-        choices=["messages", "nodes"],
+        choices=["messages", "text", "preference", "nodes"],
         default="messages",
-        help="messages: a row a conversation, as TRL and HF datasets read them, personal data "
-        "masked where the spec says so (default); nodes: a row a kept node, all columns as sampled",
+        help="what a row is, see below (default: messages)",
+    )
+    parser.add_argument(
+        "--score",
+        metavar="NAME",
+        help="preference: which answer is better: judge, mean_logprob, logprob_sum or any stored "
+        "score, higher is better (default: judge, where the run has one)",
+    )
+    parser.add_argument(
+        "--only-kept",
+        action="store_true",
+        help="preference: without answers that the judge dropped, or that were surplus",
     )
     parser.add_argument("--out", required=True, help="an empty folder or URI")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -44,52 +73,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export the latest snapshot."""
     store = find_run(args.uri)
-    run_value = open_run_value(open_run(store))
+    view = View.of(open_run_value(open_run(store)))
+    check_format(args, view)
     snapshot = latest(store)
     if snapshot is None:
         raise LocationError(
             f"{store.location}: is not sealed yet; finish it with `arborist generate` first."
         )
+    if args.score is not None:
+        check_score(view.run, store, snapshot, args.score)
     writer = ExportWriter(open_store(args.out), args.format)
-    tables = _messages if args.format == "messages" else _nodes
-    for table in _in_files(tables(run_value, store, snapshot)):
+    for table in _in_files(_tables(args, view, store, snapshot)):
         writer.write(table)
     figures = {"out": args.out, "files": writer.files, "rows": writer.rows}
-    print(
-        json.dumps(figures)
-        if args.json
-        else f"{writer.rows:,} {args.format} rows in {writer.files} files below {args.out}"
-    )
+    said = f"{writer.rows:,} {args.format} rows in {writer.files} files below {args.out}"
+    if args.format == "preference":
+        how = how_chosen(view.run, _score(args, view))
+        figures["chosen"], said = how, f"{said}\n{how}"
+    print(json.dumps(figures) if args.json else said)
     return 0
 
 
-def _nodes(run_value: Run, store: Store, snapshot: Snapshot) -> Iterator[pa.Table]:
-    yield from read_kept(store, snapshot)
+def check_format(args: argparse.Namespace, view: View) -> None:
+    """An error where a run has no such rows."""
+    recipe = view.run.recipe.name
+    if args.format == "messages" and view.is_text:
+        raise UserError(
+            f"--format messages: the trees of recipe {recipe} are plain texts without roles; "
+            "expected --format text (or preference, or nodes)."
+        )
+    if args.format == "text" and not view.is_text:
+        raise UserError(
+            f"--format text: the trees of recipe {recipe} are conversations, whose text depends on "
+            "a trainer's template; expected --format messages (or preference, or nodes)."
+        )
+    if args.format != "preference" and (args.score is not None or args.only_kept):
+        given = "--score" if args.score is not None else "--only-kept"
+        raise UserError(f"{given}: is for --format preference, found --format {args.format}.")
 
 
-def _messages(run_value: Run, store: Store, snapshot: Snapshot) -> Iterator[pa.Table]:
-    """A table a cohort: its waves are next to each other in the snapshot."""
-    per_cohort = make_plan(run_value.spec, run_value.recipe).trees_per_cohort
-    rows = (node.candidate for table in read_kept(store, snapshot) for node in from_table(table))
-    for _, kept in groupby(rows, key=lambda row: row.tree_id // per_cohort):
-        walks = [as_row(path, run_value.spec.curation) for path in conversations(kept)]
-        yield pa.Table.from_pylist(walks, schema=MESSAGES_SCHEMA)
+def _score(args: argparse.Namespace, view: View) -> str | None:
+    return default_score(view.run) if args.score is None else str(args.score)
 
 
-def as_row(path: list[Candidate], curation: CurationSpec) -> dict[str, object]:
-    """A conversation, with personal data masked where the spec says so."""
-    return {
-        "tree_id": path[-1].tree_id,
-        "leaf_id": path[-1].node_id,
-        "messages": [
-            {
-                "role": node.role,
-                "content": mask(node.text) if curation.masks(node.role) else node.text,
-            }
-            for node in path
-            if node.level or node.text
-        ],
-    }
+def _tables(
+    args: argparse.Namespace, view: View, store: Store, snapshot: Snapshot
+) -> Iterator[pa.Table]:
+    if args.format == "nodes":
+        yield from read_kept(store, snapshot)
+    elif args.format == "preference":
+        score = _score(args, view)
+        rows = preference_rows(view, store, snapshot, score, only_kept=args.only_kept)
+        yield from in_tables(rows, preference_schema(chats=not view.is_text))
+    else:
+        as_row, schema = _OF_LEAVES[args.format]
+        rows = (as_row(view, *walk) for walk in walks(store, snapshot))
+        yield from in_tables(rows, schema)
+
+
+_OF_LEAVES = {"messages": (message_row, MESSAGES_SCHEMA), "text": (text_row, TEXT_SCHEMA)}
+"""Formats with a row a leaf."""
 
 
 def _in_files(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

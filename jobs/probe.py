@@ -1,4 +1,4 @@
-"""`arborist probe`: what a model's chat template amounts to, and what the model writes by it."""
+"""`arborist probe`: how a model begins and ends texts and turns, and what it writes by it."""
 
 import argparse
 import json
@@ -11,26 +11,30 @@ from jobs.probe_text import as_text
 from jobs.wiring import model_location
 from schemas.dialect import Dialect
 from schemas.execution_spec import EngineGroupSpec
-from schemas.records import Sampling
+from schemas.records import Sampling, to_ids
 
 if TYPE_CHECKING:
-    from jobs.probe_samples import Talk
     from pipeline.dialects.tokenizer import Tokenizer
+    from pipeline.engines.vllm import VllmEngine
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument(
-        "--model", required=True, help="the directory of a model, or `packaged` for the small one"
+        "--model",
+        required=True,
+        help="the directory of a model; or `packaged`, `packaged-base` for the small ones",
     )
     parser.add_argument("--system", default="", help="system prompt; empty: the template's own")
     parser.add_argument(
-        "--samples", type=_at_least_one, default=4, help="conversations to sample (4)"
+        "--samples", type=_at_least_one, default=4, help="texts and conversations to sample (4)"
     )
-    parser.add_argument("--max-tokens", type=_at_least_one, default=256, help="longest turn (256)")
+    parser.add_argument(
+        "--max-tokens", type=_at_least_one, default=256, help="longest turn or text (256)"
+    )
     parser.add_argument("--temperature", type=float, default=1.0, help="of all turns (1.0)")
     parser.add_argument(
-        "--no-sampling", action="store_true", help="look at the template only, load no weights"
+        "--no-sampling", action="store_true", help="look at the tokenizer only, load no weights"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -51,22 +55,34 @@ def run(args: argparse.Namespace) -> int:
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
     report = {"model": location} | describe(tokenizer, dialect, args.system)
     if not args.no_sampling:
-        from jobs.probe_samples import summarise
-
-        report |= summarise(_sample(args, location, tokenizer, dialect), tokenizer)
+        report |= _ask_model(args, location, tokenizer, dialect)
     print(json.dumps(report, indent=1, ensure_ascii=False) if args.json else as_text(report))
     return 0
 
 
 def describe(tokenizer: "Tokenizer", dialect: Dialect, system: str) -> dict[str, Any]:
-    """The template as it was read, with every special token visible."""
-    from pipeline.dialects.opening import bos_report, opening_ids
+    """The dialect as it was read, with every special token visible."""
+    from jobs.probe_start import start_report
+    from pipeline.dialects.opening import bos_report
+    from pipeline.dialects.tokenizer import decode
+
+    about = {
+        "tokenizer": dialect.tokenizer,
+        "template": dialect.template,
+        "start": start_report(tokenizer, dialect),
+        "text_stops": _stops(tokenizer, dialect.text_stop_ids, ()),
+        "leaks": [decode(tokenizer, [i]) for i in dialect.leak_ids] + list(dialect.leak_strings),
+        "bos": bos_report(tokenizer, dialect)._asdict(),
+    }
+    return about | _template(tokenizer, dialect, system) if dialect.chats else about
+
+
+def _template(tokenizer: "Tokenizer", dialect: Dialect, system: str) -> dict[str, Any]:
+    from pipeline.dialects.opening import opening_ids
     from pipeline.dialects.tokenizer import decode
 
     text = partial(decode, tokenizer)
     return {
-        "tokenizer": dialect.tokenizer,
-        "template": dialect.template,
         "markers": {
             "opening": text(opening_ids(tokenizer, dialect, system)),
             "after_user": text(dialect.after_user),
@@ -80,9 +96,7 @@ def describe(tokenizer: "Tokenizer", dialect: Dialect, system: str) -> dict[str,
                 tokenizer, dialect.assistant_stop_ids, dialect.assistant_stop_strings
             ),
         },
-        "leaks": [text([i]) for i in dialect.leak_ids] + list(dialect.leak_strings),
         "system_message": dialect.system == "system",
-        "bos": bos_report(tokenizer, dialect)._asdict(),
     }
 
 
@@ -95,18 +109,37 @@ def _stops(
     return by_id + [{"id": None, "text": text} for text in strings]
 
 
-def _sample(
+def _ask_model(
     args: argparse.Namespace, location: str, tokenizer: "Tokenizer", dialect: Dialect
-) -> "list[Talk]":
-    from jobs.probe_samples import ROLES, Talk, hold_talks
-    from pipeline.dialects.opening import opening_ids
-    from pipeline.engines.vllm import VllmConfig, VllmEngine
+) -> dict[str, Any]:
+    """What the weights say: of the start, and by themselves."""
+    from jobs.probe_start import prove_start
+    from pipeline.engines.vllm import VllmEngine
+    from pipeline.engines.vllm_scoring import score
 
-    opening = opening_ids(tokenizer, dialect, args.system)
+    engine = VllmEngine(_config(args, location, tokenizer, dialect))
+    try:
+        engine.start()
+        found = {"start": prove_start(tokenizer, dialect, partial(score, engine))}
+        return found | _sample(args, engine, tokenizer, dialect)
+    finally:
+        engine.close()
+
+
+def _config(
+    args: argparse.Namespace, location: str, tokenizer: "Tokenizer", dialect: Dialect
+) -> Any:
+    from jobs.probe_samples import ROLES
+    from jobs.probe_start import longest_prompt
+    from pipeline.dialects.opening import opening_ids
+    from pipeline.engines.vllm import VllmConfig
+
+    opening = len(opening_ids(tokenizer, dialect, args.system)) if dialect.chats else 0
     markers = len(dialect.after_user) + len(dialect.ask_assistant) + len(dialect.after_assistant)
-    context = len(opening) + len(ROLES) * (markers + args.max_tokens)
-    talks = [Talk(args.system, opening) for _ in range(args.samples)]
-    config = VllmConfig(
+    talk = opening + len(ROLES) * (markers + args.max_tokens) if dialect.chats else 0
+    text = len(dialect.start) + args.max_tokens
+    context = max(talk, text, longest_prompt(tokenizer, dialect) + 1)
+    return VllmConfig(
         model=location,
         context=context,
         cpus=os.cpu_count() or 1,
@@ -114,11 +147,23 @@ def _sample(
         max_num_batched_tokens=min(8192, args.samples * context),
         log_level="ERROR",
     )
-    engine = VllmEngine(config)
+
+
+def _sample(
+    args: argparse.Namespace, engine: "VllmEngine", tokenizer: "Tokenizer", dialect: Dialect
+) -> dict[str, Any]:
+    from jobs.probe_samples import TEXT, Talk, hold_talks, summarise, summarise_texts
+    from pipeline.dialects.opening import opening_ids
+
     sampling = Sampling(args.max_tokens, temperature=args.temperature, logprobs="none")
-    try:
-        engine.start()
+    found: dict[str, Any] = {}
+    if dialect.start:
+        texts = [Talk("", to_ids(dialect.start), begins="text") for _ in range(args.samples)]
+        hold_talks(engine, tokenizer, dialect, texts, sampling, TEXT)
+        found |= summarise_texts(texts, tokenizer)
+    if dialect.chats:
+        opening = opening_ids(tokenizer, dialect, args.system)
+        talks = [Talk(args.system, opening) for _ in range(args.samples)]
         hold_talks(engine, tokenizer, dialect, talks, sampling)
-    finally:
-        engine.close()
-    return talks
+        found |= summarise(talks, tokenizer)
+    return found

@@ -1,25 +1,30 @@
-"""A few conversations that a model holds with itself, and what became of their turns."""
+"""A few texts and conversations that a model writes by itself, and what became of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from pipeline.curate.filters import FILTERS
 from pipeline.curate.measure import Measurer
-from pipeline.dialects.opening import Turn, matches_template
+from pipeline.dialects.frames import Turn
+from pipeline.dialects.opening import matches_template
 from pipeline.dialects.tokenizer import Tokenizer, decode
 from pipeline.engines.engine import Engine
 from pipeline.tree.expand import NO_IDS
-from pipeline.tree.frontier import Parent
-from pipeline.tree.prompt import ask, count_reasoning, remember
+from pipeline.tree.prompt import ask, count_reasoning, remember, visible_text
 from pipeline.tree.recipe import LevelRule, with_stops
-from pipeline.tree.turns import turns_of
 from schemas.curation_spec import CurationSpec
 from schemas.dialect import Dialect
+from schemas.measures import Turns
 from schemas.records import Candidate, Completion, Ids, Outcome, Request, Role, Sampling
 
-ROLES: tuple[Literal["user", "assistant"], ...] = ("user", "assistant", "user", "assistant")
+Roles = tuple[Literal["user", "assistant", "text"], ...]
+ROLES: Roles = ("user", "assistant", "user", "assistant")
 """Both kinds of prompts for a user's turn, and both for an assistant's."""
+TEXT: Roles = ("text",)
+"""One plain text."""
 
 SHAPE_ONLY = CurationSpec(duplicates="keep", diversity=None)
 """The filters that look at a turn's shape and not at what it says."""
@@ -32,6 +37,8 @@ class Talk:
 
     system: str
     history: Ids
+    begins: Role = "system"
+    """`text` for a plain text."""
     turns: list[Candidate] = field(default_factory=list)
     reasons: list[list[str]] = field(default_factory=list)
     """Why each turn would be dropped; [] for most."""
@@ -42,7 +49,7 @@ class Talk:
     @property
     def last(self) -> Role:
         """Who spoke last."""
-        return self.turns[-1].role if self.turns else "system"
+        return self.turns[-1].role if self.turns else self.begins
 
     @property
     def goes_on(self) -> bool:
@@ -56,11 +63,13 @@ def hold_talks(
     dialect: Dialect,
     talks: Sequence[Talk],
     sampling: Sampling,
+    roles: Roles = ROLES,
 ) -> None:
-    """Grow each conversation by one turn of each role in `ROLES`."""
-    for role in ROLES:
+    """Grow each conversation by one turn of each role."""
+    for role in roles:
         open_talks = [talk for talk in talks if talk.goes_on]
-        rule = LevelRule(role, 1, 1, sampling, "main")
+        stops: Literal["text", "turn"] = "text" if role == "text" else "turn"
+        rule = LevelRule(role, 1, 1, sampling, "main", stops=stops)
         for number, talk in enumerate(open_talks):
             _ask(talk, tokenizer, dialect)
             engine.add(_request(number, talk, with_stops(rule, dialect)))
@@ -70,9 +79,10 @@ def hold_talks(
 
 def _ask(talk: Talk, tokenizer: Tokenizer, dialect: Dialect) -> None:
     prompt = ask(talk.history, talk.last, dialect)
-    turns = [Turn(turn.role, _as_message(turn, tokenizer, dialect)) for turn in talk.turns]
     talk.prompts.append(prompt)
-    talk.differs.append(not matches_template(tokenizer, dialect, talk.system, turns, prompt))
+    if talk.begins != "text":
+        turns = [Turn(turn.role, _as_message(turn, tokenizer, dialect)) for turn in talk.turns]
+        talk.differs.append(not matches_template(tokenizer, dialect, talk.system, turns, prompt))
 
 
 def _as_message(turn: Candidate, tokenizer: Tokenizer, dialect: Dialect) -> str:
@@ -111,10 +121,29 @@ def _answer(talk: Talk, role: Role, outcome: Outcome, dialect: Dialect) -> None:
 
 def _fallen(talk: Talk, turn: Candidate, dialect: Dialect) -> list[str]:
     """The filters that would drop a turn."""
-    above = Parent(0, "", (), talk.last, talk.history, said=(talk.system,))
-    measure = Measurer(SHAPE_ONLY, dialect, embed=None, benchmark=None)
-    measures = measure(turns_of([above], [turn], dialect))
-    return [e.filter for e in SHAPE_ONLY.filters if FILTERS[e.filter].drops(measures, e).any()]
+    measures = Measurer(SHAPE_ONLY, dialect)(_alone(talk, turn, dialect))
+    return [
+        entry.filter
+        for entry in SHAPE_ONLY.filters
+        if turn.role in entry.roles and FILTERS[entry.filter].drops(measures, entry).any()
+    ]
+
+
+def _alone(talk: Talk, turn: Candidate, dialect: Dialect) -> Turns:
+    """One turn as the columns that are measured."""
+    return Turns(
+        role=turn.role,
+        node_ids=[""],
+        texts=[visible_text(turn, dialect)],
+        token_ids=turn.token_ids,
+        ends=np.array([len(turn.token_ids)]),
+        reasoning_tokens=np.array([turn.reasoning_tokens], dtype=np.int32),
+        finish_reasons=[turn.finish_reason],
+        logprob_sums=np.array([np.nan]),
+        families=np.zeros(1, dtype=np.int32),
+        above=[(talk.system, *(visible_text(said, dialect) for said in talk.turns))],
+        references=[""],
+    )
 
 
 def _candidate(role: Role, outcome: Outcome, dialect: Dialect) -> Candidate:
@@ -136,13 +165,18 @@ def _candidate(role: Role, outcome: Outcome, dialect: Dialect) -> Candidate:
 
 
 def summarise(talks: Sequence[Talk], tokenizer: Tokenizer) -> dict[str, Any]:
-    """What was sampled, as plain values."""
+    """Conversations as plain values."""
     asked = [differs for talk in talks for differs in talk.differs]
     return {
         "talks": [_as_values(talk, tokenizer) for talk in talks],
         "shares": {role: _shares(talks, role) for role in dict.fromkeys(ROLES)},
         "prompts": {"asked": len(asked), "differing": sum(asked)},
     }
+
+
+def summarise_texts(talks: Sequence[Talk], tokenizer: Tokenizer) -> dict[str, Any]:
+    """Plain texts as plain values."""
+    return {"texts": [value for talk in talks for value in _as_values(talk, tokenizer)]}
 
 
 def _as_values(talk: Talk, tokenizer: Tokenizer) -> list[dict[str, Any]]:

@@ -3,6 +3,8 @@
 import textwrap
 from typing import Any
 
+from jobs.probe_start_text import start_text
+
 NAMES = {
     "after_user": "after a user's text, in history",
     "ask_assistant": "after a user's text, to ask",
@@ -16,35 +18,42 @@ SHOWN_LEAKS = 40
 
 def as_text(report: dict[str, Any]) -> str:
     """The report as paragraphs."""
-    sections = [_head(report), _markers(report["markers"]), _ends(report)]
+    sections = [_head(report), start_text(report["start"])]
+    if "markers" in report:
+        sections += [_opening(report["markers"]), _markers(report["markers"])]
+    sections.append(_ends(report))
+    if "texts" in report:
+        sections.append(_texts(report["texts"]))
     if "talks" in report:
         sections += [_talks(report["talks"]), _prompt(report["talks"]), _shares(report)]
     return "\n\n".join(sections)
 
 
 def _head(report: dict[str, Any]) -> str:
-    bos = report["bos"]
     own = "as the template writes it"
     folded = "in front of the first user's text, because the template takes no system message"
-    lines = [
-        f"model      {report['model']}",
-        f"tokenizer  {report['tokenizer']}",
-        f"template   {report['template']}",
-        f"system     {own if report['system_message'] else folded}",
-        f"BOS        {_bos(bos)}",
-        "",
-        "Prompt for a first user's turn:",
-        _quoted(report["markers"]["opening"]),
-    ]
-    return "\n".join(lines)
+    lines = [f"model      {report['model']}", f"tokenizer  {report['tokenizer']}"]
+    if report["template"]:
+        lines += [
+            f"template   {report['template']}",
+            f"system     {own if report['system_message'] else folded}",
+        ]
+    else:
+        lines.append("template   none: recipes on plain texts only")
+    return "\n".join([*lines, f"BOS        {_bos(report['bos'], report['template'])}"])
 
 
-def _bos(bos: dict[str, Any]) -> str:
+def _bos(bos: dict[str, Any], template: str) -> str:
     if bos["token"] is None:
         return "the tokenizer has none"
     writes = "starts with it" if bos["template_writes_it"] else "does not start with it"
     adds = "adds it" if bos["tokenizer_adds_it"] else "does not add it"
-    return f"{bos['token']}: the template {writes}; to plain text the tokenizer {adds}"
+    by_template = f"the template {writes}; " if template else ""
+    return f"{bos['token']}: {by_template}to plain text the tokenizer {adds}"
+
+
+def _opening(markers: dict[str, str]) -> str:
+    return "Prompt for a first user's turn:\n" + _quoted(markers["opening"])
 
 
 def _markers(markers: dict[str, str]) -> str:
@@ -58,10 +67,10 @@ def _markers(markers: dict[str, str]) -> str:
 
 
 def _ends(report: dict[str, Any]) -> str:
-    lines = ["What ends a turn:"]
-    for role, stops in report["stops"].items():
+    lines = ["What ends a turn, and a plain text:"]
+    for role, stops in (*report.get("stops", {}).items(), ("text", report["text_stops"])):
         lines += [f"  {role:<10} {_stop(stop)}" for stop in stops]
-    return "\n".join([*lines, "", "What has no business inside a turn:", _leaks(report["leaks"])])
+    return "\n".join([*lines, "", "What has no business inside:", _leaks(report["leaks"])])
 
 
 def _leaks(leaks: list[str]) -> str:
@@ -74,15 +83,26 @@ def _stop(stop: dict[str, Any]) -> str:
     return f"the text {stop['text']!r}" if stop["id"] is None else f"{stop['id']:>7} {stop['text']}"
 
 
+def _texts(texts: list[dict[str, Any]]) -> str:
+    lines = ["Plain texts, from their start alone:"]
+    for turn in texts:
+        lines += ["", *_said(turn)]
+    return "\n".join(lines)
+
+
 def _talks(talks: list[list[dict[str, Any]]]) -> str:
     lines = []
     for number, turns in enumerate(talks, start=1):
         lines += ["", f"Conversation {number}"]
         for turn in turns:
-            dropped = f", dropped: {', '.join(turn['dropped'])}" if turn["dropped"] else ""
-            lines.append(f"  {turn['role']} ({turn['tokens']} tokens, {turn['finish']}{dropped})")
-            lines.append(_quoted(turn["text"]))
+            lines += _said(turn)
     return "\n".join(lines).lstrip("\n")
+
+
+def _said(turn: dict[str, Any]) -> list[str]:
+    dropped = f", dropped: {', '.join(turn['dropped'])}" if turn["dropped"] else ""
+    head = f"  {turn['role']} ({turn['tokens']} tokens, {turn['finish']}{dropped})"
+    return [head, _quoted(turn["text"])]
 
 
 def _prompt(talks: list[list[dict[str, Any]]]) -> str:

@@ -7,7 +7,7 @@ first wave, beside what is there.
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
-from jobs.wiring import SCRIPTED
+from jobs.wiring import is_rehearsal
 from pipeline.storage.open import join, open_store
 from pipeline.storage.runs import open_run
 from schemas.errors import ArboristError
@@ -24,7 +24,7 @@ _SHOWN = 24
 def siblings(execution: ExecutionSpec, ours: RunFile) -> Iterator[str]:
     """A line for each run that this one could be taken for; rehearsals are meant to be others."""
     for name, other in _others(execution, ours.run_id):
-        rehearsed = [run.identity.weights == SCRIPTED for run in (ours, other)]
+        rehearsed = [is_rehearsal(run) for run in (ours, other)]
         if other.generation == ours.generation and rehearsed[0] == rehearsed[1]:
             parts = _differing(_flat(other.identity), _flat(ours.identity))
             yield (
@@ -44,8 +44,11 @@ def _others(execution: ExecutionSpec, run_id: str) -> Iterator[tuple[str, RunFil
 
 
 def _flat(identity: Identity) -> dict[str, str]:
-    plain = identity.model_dump(exclude={"curation"})
-    return {name: str(value) for name, value in plain.items()} | identity.curation
+    plain = {"recipe": identity.recipe, "roots": identity.roots}
+    for index, model in enumerate(identity.models):
+        named = f" of model {index}" if index else ""
+        plain |= {f"{name}{named}": value for name, value in model.model_dump().items()}
+    return plain | identity.curation
 
 
 def _differing(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:

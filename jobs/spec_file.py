@@ -9,6 +9,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from jobs.recipes import load_recipe, with_defaults
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 
@@ -45,9 +46,16 @@ def load_spec(location: str) -> RunSpec:
 
 
 def parse_spec(content: dict[str, Any], *, name: str) -> RunSpec:
-    """The spec in a mapping."""
+    """The spec in a mapping, with its recipe's defaults, and checked by its recipe."""
+    generation = content.get("generation")
     try:
-        return RunSpec.model_validate(content)
+        if isinstance(generation, dict):
+            content = content | {"generation": with_defaults(generation)}
+        spec = RunSpec.model_validate(content)
+        load_recipe(spec.generation.recipe).check(spec.generation)
+        return spec
+    except SpecError as error:
+        raise SpecError(f"{name}: {error}") from error
     except ValidationError as error:
         found = "; ".join(_sentence(dict(e)) for e in error.errors()[:5])
         more = f" (and {error.error_count() - 5} more)" if error.error_count() > 5 else ""

@@ -6,21 +6,34 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
+from jobs.estimate_text import course_json, course_text
+from jobs.plan import rows_text
 from jobs.progress import drops_text, eta_text
-from pipeline.recipes import RECIPES
-from pipeline.report.status import Status, status_of
+from jobs.spec_file import load_spec
+from jobs.wiring import open_run_value
+from pipeline.plan.plan import make_plan
+from pipeline.report.status import LevelStatus, Status, status_of
 from pipeline.storage.drops import read_drops
+from pipeline.storage.estimates import PILOTS, read_estimate
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.open import find_run
+from pipeline.storage.open import find_run, join, open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import add_counts, latest
 from pipeline.storage.store import Store
-from schemas.manifest import Snapshot
+from schemas.errors import UserError
+from schemas.estimate import Estimate
+from schemas.execution_spec import BudgetSpec
+from schemas.manifest import RowCount, RunFile, Snapshot
+from schemas.wave_id import WaveId
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    parser.add_argument(
+        "--spec",
+        help="the YAML file that the run is made by: what is spent is held against its budget",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -29,12 +42,18 @@ class Standing(NamedTuple):
 
     location: str
     status: Status
+    rows: RowCount
+    """What its trees grow from."""
+    cohorts: int
+    """Of the plan."""
     asides: dict[str, int]
     """Requests about turns, by kind."""
     snapshot: Snapshot | None
     """The latest."""
     kept_after_refine: int | None
     """None where it was not refined."""
+    pilot: Estimate | None
+    """What its pilot said."""
 
     @property
     def sealed(self) -> bool:
@@ -47,26 +66,55 @@ class Standing(NamedTuple):
         refinement = self.snapshot.refinement if self.snapshot else None
         return None if refinement is None else refinement.dropped
 
+    @property
+    def sealed_cohorts(self) -> int:
+        """Of the latest snapshot."""
+        named = self.snapshot.manifests if self.snapshot else ()
+        return len({WaveId.parse(entry.wave).cohort for entry in named})
+
 
 def run(args: argparse.Namespace) -> int:
     """Print the status."""
-    standing = standing_of(find_run(args.uri))
+    store = find_run(args.uri)
+    budget = _budget(args.spec, open_run(store)) if args.spec else None
+    standing = standing_of(store, budget)
     print(json.dumps(as_json(standing), indent=1) if args.json else as_text(standing))
     return 0
 
 
-def standing_of(store: Store) -> Standing:
-    """From the ledger, and the latest snapshot with its drop list."""
-    generation = open_run(store).generation
+def _budget(location: str, run_file: RunFile) -> BudgetSpec:
+    spec = load_spec(location)
+    if spec.generation != run_file.generation:
+        raise UserError(
+            f"{location}: its section `generation` is not that of run {run_file.run_id}; name the "
+            "file that this run is made by."
+        )
+    return spec.execution.budget
+
+
+def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
+    """From the ledger, the latest snapshot with its drop list, and what a pilot said."""
+    run_file = open_run(store)
+    run = open_run_value(run_file)
+    plan = make_plan(run.spec, run.recipe, run.trees)
     manifests = list(Ledger(store).all().values())
     snapshot = latest(store)
     return Standing(
         location=store.location,
-        status=status_of(generation, RECIPES[generation.recipe], manifests),
+        status=status_of(plan, manifests, budget),
+        rows=run_file.rows,
+        cohorts=plan.cohorts,
         asides=add_counts(manifest.counts for manifest in manifests).asides,
         snapshot=snapshot,
         kept_after_refine=_kept_after(store, snapshot) if snapshot else None,
+        pilot=_pilot_of(store, run.run_id),
     )
+
+
+def _pilot_of(store: Store, run_id: str) -> Estimate | None:
+    """Pilots lie beside their runs."""
+    above = store.location.rpartition("/")[0]
+    return read_estimate(open_store(join(above, PILOTS)), run_id) if above else None
 
 
 def _kept_after(store: Store, snapshot: Snapshot) -> int | None:
@@ -81,47 +129,57 @@ def _kept_after(store: Store, snapshot: Snapshot) -> int | None:
 
 def as_json(standing: Standing) -> dict[str, object]:
     """All figures."""
-    status = standing.status
-    levels = [
-        {
-            "level": level.level,
-            "role": level.role,
-            "waves": level.waves,
-            "expected_waves": level.expected_waves,
-            "asked": level.asked,
-            "expected_candidates": round(level.expected_candidates),
-            "kept": level.kept,
-            "dropped": dict(sorted(level.dropped.items())),
-            "prompt_tokens": level.prompt_tokens,
-            "output_tokens": level.output_tokens,
-        }
-        for level in status.levels
-    ]
+    status, snapshot, pilot = standing.status, standing.snapshot, standing.pilot
     return {
         "location": standing.location,
         "sealed": standing.sealed,
-        "levels": levels,
+        "rows": standing.rows.model_dump(mode="json"),
+        "levels": [_level_json(level) for level in status.levels],
         "kept": status.kept,
         "dropped": dict(sorted(status.dropped.items())),
         "asides": standing.asides,
-        "snapshot": standing.snapshot.number if standing.snapshot else None,
+        "snapshot": snapshot.number if snapshot else None,
+        "sealed_cohorts": standing.sealed_cohorts,
+        "cohorts": standing.cohorts,
+        "biases": list(snapshot.biases) if snapshot and snapshot.biases is not None else None,
         "refined": standing.refined,
         "kept_after_refine": standing.kept_after_refine,
         "output_tokens": status.output_tokens,
         "busy_s": round(status.busy_s, 2),
         "tokens_per_s": round(status.tokens_per_s, 1),
         "attempts": status.attempts,
+        "spent": status.spent._asdict(),
+        "budget": {limit.name: limit.allowed for limit in status.limits},
         "eta_s": None if status.eta_s is None else round(status.eta_s),
+        "pilot": course_json(pilot, status) if pilot else None,
+    }
+
+
+def _level_json(level: LevelStatus) -> dict[str, object]:
+    return {
+        "level": level.level,
+        "role": level.role,
+        "waves": level.waves,
+        "expected_waves": level.expected_waves,
+        "asked": level.asked,
+        "expected_candidates": round(level.expected_candidates),
+        "parents": level.parents,
+        "given": level.given,
+        "kept": level.kept,
+        "dropped": dict(sorted(level.dropped.items())),
+        "prompt_tokens": level.prompt_tokens,
+        "output_tokens": level.output_tokens,
+        "aside_tokens": level.aside_tokens,
     }
 
 
 def as_text(standing: Standing) -> str:
     """The same as a table."""
-    status, snapshot = standing.status, standing.snapshot
-    state = "sealed" if standing.sealed else "growing"
-    number = f", snapshot {snapshot.number}" if snapshot else ""
+    status = standing.status
     lines = [
-        f"run {standing.location}: {state}{number}, {status.attempts} attempts",
+        f"run {standing.location}: {_state(standing)}, {status.attempts} "
+        f"attempt{'' if status.attempts == 1 else 's'}",
+        *rows_text(standing.rows),
         f"{'level':>5} {'role':<10}{'waves':>14}{'asked':>12}{'of about':>12}{'kept':>12}"
         f"{'tokens':>14}",
     ]
@@ -132,6 +190,32 @@ def as_text(standing: Standing) -> str:
             f"{level.expected_candidates:>12,.0f}{level.kept:>12,}{level.output_tokens:>14,}"
         )
     lines.append(f"dropped: {drops_text(status)}")
+    lines += _notes(standing)
+    left = "" if standing.sealed else f"; left: {eta_text(status)}"
+    lines.append(
+        f"{status.output_tokens:,} tokens in {status.busy_s:,.1f} busy seconds, "
+        f"{status.tokens_per_s:,.1f} tokens/s{left}"
+    )
+    return "\n".join(lines)
+
+
+def _state(standing: Standing) -> str:
+    snapshot = standing.snapshot
+    state = "sealed" if standing.sealed else "growing"
+    if snapshot is None:
+        return state
+    if snapshot.complete:
+        return f"{state}, snapshot {snapshot.number}"
+    return (
+        f"{state}, snapshot {snapshot.number}: partial, {standing.sealed_cohorts:,} of "
+        f"{standing.cohorts:,} cohorts"
+    )
+
+
+def _notes(standing: Standing) -> list[str]:
+    """Lines that only some runs have."""
+    status, snapshot = standing.status, standing.snapshot
+    lines = [_given_text(level) for level in status.levels if level.given]
     if standing.asides:
         lines.append(f"asked about turns: {_by_name(standing.asides)}")
     if standing.refined is not None:
@@ -139,12 +223,28 @@ def as_text(standing: Standing) -> str:
             f"refined: {_by_name(standing.refined)}; {standing.kept_after_refine:,} of "
             f"{status.kept:,} kept rows remain"
         )
-    left = "" if standing.sealed else f"; left: {eta_text(status)}"
-    lines.append(
-        f"{status.output_tokens:,} tokens in {status.busy_s:,.1f} busy seconds, "
-        f"{status.tokens_per_s:,.1f} tokens/s{left}"
+    if snapshot is not None and snapshot.biases is not None:
+        lines.append(biases_text(snapshot.biases))
+    if status.limits:
+        lines.append(f"spent: {', '.join(map(str, status.limits))}")
+    if standing.pilot is not None:
+        lines.append(course_text(standing.pilot, status, done=standing.sealed))
+    return lines
+
+
+def _given_text(level: LevelStatus) -> str:
+    share = level.given / level.parents if level.parents else 0.0
+    return (
+        f"level {level.level}: reference kept for {level.given:,} of {level.parents:,} prompts "
+        f"({share:.1%})"
     )
-    return "\n".join(lines)
+
+
+def biases_text(biases: tuple[str, ...]) -> str:
+    """Whether the rows are a fair sample of what the model writes."""
+    if not biases:
+        return "an unbiased sample of what the model writes"
+    return f"no unbiased sample of what the model writes: {'; '.join(biases)}"
 
 
 def _by_name(counts: dict[str, int]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 
-from jobs.wiring import SCRIPTED, open_run_value
+from jobs.wiring import is_rehearsal, open_run_value
 from pipeline.curate.versions import used_versions
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
@@ -89,7 +89,7 @@ def _unchecked(differing: Differing) -> str:
 
 
 def _decode(run_file: RunFile, model: str | None) -> Decode | None:
-    if run_file.identity.weights == SCRIPTED:
+    if is_rehearsal(run_file):
         from pipeline.engines.scripted_author import decode as decode_bytes
 
         return decode_bytes
@@ -100,6 +100,6 @@ def _decode(run_file: RunFile, model: str | None) -> Decode | None:
     from schemas.execution_spec import EngineGroupSpec
 
     location = model_location(EngineGroupSpec(model=model))
-    if tokenizer_digest(location) != run_file.identity.tokenizer:
+    if tokenizer_digest(location) != run_file.identity.models[0].tokenizer:
         raise ModelError(f"{location}: its tokenizer is not the one that made this run.")
     return partial(decode, load_tokenizer(location))

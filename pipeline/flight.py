@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pipeline.tree.frontier import Parent
 from pipeline.tree.recipe import LevelRule
 from schemas.errors import PoolError
 from schemas.measures import Measures
-from schemas.records import Candidate, ChildKey, Failure, Outcome, Request
+from schemas.records import Candidate, ChildKey, Failure, Kind, Outcome, Request
 from schemas.wave_id import WaveId
 
 
@@ -20,6 +21,8 @@ class Pace:
     """Children that one engine holds at once."""
     waves: int | None = None
     """At most so many waves; None leaves it to the rule below."""
+    gpus: float = 0.0
+    """That all engines hold together."""
 
     def has_room(self, open_waves: int, pending: int, measuring: int = 0) -> bool:
         """Whether another wave is needed, so that no engine runs dry while a wave ends.
@@ -42,11 +45,13 @@ class OpenWave:
     parents: list[Parent]
     requests: list[Request]
     opened_at: float
-    asides: list[Request] = field(default_factory=list)
-    """Requests about its candidates."""
+    asides: dict[Kind, list[Request]] = field(default_factory=dict)
+    """Requests about its candidates; a kind that was gone through may have none."""
     outcomes: dict[ChildKey, Outcome] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
     """In row order, once all are there."""
+    drafts: dict[str, Candidate] = field(default_factory=dict)
+    """By node id, those that were written again."""
     measures: Measures | None = None
     """Of the candidates, row by row, once they are measured."""
     missing: int = 0
@@ -83,7 +88,6 @@ class Flight:
 
     def ask(self, opened: OpenWave, asides: list[Request]) -> None:
         """More is asked, about the candidates of an open wave."""
-        opened.asides = asides
         self._expect(opened, asides)
 
     def _expect(self, opened: OpenWave, requests: list[Request]) -> None:
@@ -99,8 +103,8 @@ class Flight:
     def close(self, opened: OpenWave) -> None:
         """A wave is done with."""
         del self._open[opened.wave.name]
-        for request in (*opened.requests, *opened.asides):
-            del self._wave_of[request.parent_id]
+        for request in chain(opened.requests, *opened.asides.values()):
+            self._wave_of.pop(request.parent_id, None)
 
     def settle(self, outcomes: Iterable[Outcome]) -> list[OpenWave]:
         """Book outcomes; the waves that are whole now, in plan order."""

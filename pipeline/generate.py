@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from pipeline.flight import Flight, OpenWave, Pace
-from pipeline.judging import ask_judge, count_asides, judged_rows, measured_rows, sampled
-from pipeline.lineage import Lineage, kept_rows
+from pipeline.judging import count_asides, judged_rows, measured_rows, sampled
+from pipeline.lineage import Lineage, Plant, kept_rows
+from pipeline.passes import PASSES, next_requests, write_again
 from pipeline.plan.agenda import Agenda
+from pipeline.plan.budget import Admission, Held
 from pipeline.plan.plan import make_plan
 from pipeline.pool.pool import Pool
 from pipeline.pool.workers import Workers
@@ -26,6 +28,7 @@ from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
 from schemas.errors import FailureShareExceeded, Interrupted
+from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts, Manifest, Software
 from schemas.measures import Measures
 from schemas.records import EngineReport
@@ -40,10 +43,18 @@ ENOUGH_ANSWERS = 100
 
 
 class Hands(NamedTuple):
-    """Those who do the work: engines write turns, workers measure them."""
+    """Those who do the work: engines write turns, workers measure them, roots are planted."""
 
     pool: Pool
     workers: Workers
+    plant: Plant
+
+
+class Limits(NamedTuple):
+    """When an attempt ends before the run does."""
+
+    max_failed_share: float
+    budget: BudgetSpec
 
 
 class Attempt:
@@ -54,11 +65,12 @@ class Attempt:
     ) -> None:
         self._run, self._name = run, name
         self._store, self._pace, self._watch = store, pace, watch
-        self._pool, self._workers = hands
-        self._plan = make_plan(run.spec, run.recipe)
+        self._pool, self._workers, plant = hands
+        self._plan = make_plan(run.spec, run.recipe, run.trees)
         self._ledger = Ledger(store)
-        self._lineage = Lineage(run, self._plan, store)
+        self._lineage = Lineage(run, self._plan, store, plant)
         self._agenda: Agenda
+        self._admission: Admission
         self._flight = Flight()
         self._measuring = 0
         """Waves at the workers."""
@@ -66,23 +78,40 @@ class Attempt:
     def generate(
         self,
         before: Mapping[str, Manifest],
+        limits: Limits,
         *,
-        max_failed_share: float,
         clock: Callable[[], float] = time.time,
-    ) -> None:
+    ) -> bool:
         """Grow until every planned wave is committed, or raise; what is committed stays.
 
-        `before` is the ledger by wave, as it was read last.
+        `before` is the ledger by wave, as it was read last. False says that cohorts remain which
+        the budget does not admit; those that were begun are whole.
         """
         committed = {name: manifest.frontier for name, manifest in before.items()}
-        self._agenda = Agenda(self._run.spec, self._run.recipe, self._plan, committed)
+        self._admission = self._admit(before, limits.budget, clock())
+        self._agenda = Agenda(
+            self._run.spec,
+            self._run.recipe,
+            self._plan,
+            committed,
+            lambda: self._admission.admits(clock()),
+        )
         while self._fill(clock):
             for opened in self._flight.settle(self._pool.collect(self._patience())):
                 self._answered(opened, clock)
             for wave, measures in self._workers.collect():
                 self._measured(self._flight.named(wave), measures, clock)
             self._watch.tick(self._pool.stats(), open_waves=self._flight.waves)
-            self._check_failures(max_failed_share)
+            self._check_failures(limits.max_failed_share)
+        return not self._agenda.held_back
+
+    def _admit(self, before: Mapping[str, Manifest], budget: BudgetSpec, now: float) -> Admission:
+        held = Held(self._name, self._pace.gpus, now)
+        admission = Admission(budget, self._run.spec, self._run.recipe, self._plan, held)
+        # Names sort as the tree of waves does, those above before those below.
+        for name in sorted(before, key=WaveId.parse):
+            admission.book(before[name])
+        return admission
 
     def _patience(self) -> float:
         """How long to wait for outcomes, when measures may come as well."""
@@ -99,6 +128,7 @@ class Attempt:
                 self._open(wave, clock())
             else:
                 self._watch.committed(winner, ours=False)
+                self._admission.book(winner)
                 self._agenda.commit(wave, winner.frontier)
         if stop is Stop.ABANDON or (stop is Stop.DRAIN and not self._flight.waves):
             self._pool.abandon()
@@ -121,25 +151,36 @@ class Attempt:
     def _answered(self, opened: OpenWave, clock: Callable[[], float]) -> None:
         """All that was asked is answered: the turns, and later what was asked about them."""
         if opened.measures is None:
-            run = self._run
             opened.candidates = attach(
-                run, opened.parents, opened.requests, opened.outcomes, opened.rule
+                self._run, opened.parents, opened.requests, opened.outcomes, opened.rule
             )
-            turns = turns_of(opened.parents, sampled(opened.candidates), run.dialect)
-            self._measuring += 1
-            self._workers.submit(opened.wave.name, turns)
+            self._measure(opened)
         else:
-            self._close(opened, clock())
+            self._go_on(opened, clock)
+
+    def _measure(self, opened: OpenWave) -> None:
+        turns = turns_of(self._run, opened.parents, sampled(opened.candidates))
+        self._measuring += 1
+        self._workers.submit(opened.wave.name, turns)
 
     def _measured(self, opened: OpenWave, found: Measures, clock: Callable[[], float]) -> None:
         self._measuring -= 1
         opened.measures = found.take(measured_rows(opened.candidates))
-        asides = ask_judge(self._run, opened)
-        if asides:
-            self._flight.ask(opened, asides)
-            self._pool.submit(asides)
-        else:
-            self._close(opened, clock())
+        self._go_on(opened, clock)
+
+    def _go_on(self, opened: OpenWave, clock: Callable[[], float]) -> None:
+        """The next pass of a measured wave; its end after the last."""
+        for kind in PASSES:
+            if kind not in opened.asides:
+                opened.asides[kind] = next_requests(self._run, opened, kind)
+                if opened.asides[kind]:
+                    self._flight.ask(opened, opened.asides[kind])
+                    self._pool.submit(opened.asides[kind])
+                    return
+            elif kind == "rewrite" and not opened.drafts and write_again(self._run, opened):
+                self._measure(opened)
+                return
+        self._close(opened, clock())
 
     def _close(self, opened: OpenWave, now: float) -> None:
         """Commit a whole wave; where another driver was first, go on from its rows."""
@@ -154,6 +195,7 @@ class Attempt:
         self._lineage.hold(opened.wave, frontier)
         self._flight.close(opened)
         self._watch.committed(manifest, ours=ours)
+        self._admission.book(manifest)
         self._agenda.commit(opened.wave, manifest.frontier)
 
     def _commit(self, opened: OpenWave, rows: WaveRows, frontier: int, now: float) -> Manifest:
@@ -169,6 +211,7 @@ class Attempt:
             started_at=opened.opened_at,
             finished_at=now,
             software=tuple(map(software, self._pool.reports())),
+            gpus=self._pace.gpus,
         )
         winner = self._ledger.commit(ours)
         if winner.attempt != self._name:
@@ -189,7 +232,8 @@ class Attempt:
 
 def count(opened: OpenWave, rows: WaveRows) -> Counts:
     """What became of a wave's candidates."""
-    reasons = Counter(n.verdict.drop_reason for n in rows.nodes if n.candidate.level)
+    asked = [node for node in rows.nodes if node.candidate.origin != "given"]
+    reasons = Counter(node.verdict.drop_reason for node in asked)
     kept = reasons.pop(None, 0)
     return Counts(
         asked=opened.asked,
@@ -199,6 +243,7 @@ def count(opened: OpenWave, rows: WaveRows) -> Counts:
         output_tokens=sum(len(c.token_ids) for c in opened.candidates),
         asides=count_asides(rows.asides),
         aside_tokens=sum(len(node.candidate.token_ids) for node in rows.asides),
+        given=sum(n.candidate.origin == "given" and n.candidate.level > 0 for n in rows.nodes),
     )
 
 

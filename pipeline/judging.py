@@ -1,4 +1,4 @@
-"""From measured candidates to the rows of a wave: who is judged, and what becomes of each."""
+"""From measured candidates to the rows of a wave: what becomes of each, and who stands in."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,18 +6,19 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.curate.curate import curate, fall_to_filters
+from pipeline.curate.curate import curate
 from pipeline.flight import OpenWave
+from pipeline.passes import JUDGE, rows_beside
 from pipeline.storage.shards import WaveRows
-from pipeline.tree.frontier import root_candidate
-from pipeline.tree.judge import judge_requests, judgements, read_score
-from pipeline.tree.prompt import visible_text
+from pipeline.tree.expand import stand_in
+from pipeline.tree.frontier import Parent
+from pipeline.tree.judge import read_score
 from pipeline.tree.recipe import LevelRule
+from pipeline.tree.roots import root_candidate
 from pipeline.tree.run import Run
+from pipeline.tree.turns import seen_text
 from schemas.measures import Measures
-from schemas.records import KEEP, Candidate, Node, Request, Verdict
-
-JUDGE = "judge"
+from schemas.records import KEEP, Candidate, Node, Verdict
 
 
 def sampled(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -31,37 +32,22 @@ def measured_rows(candidates: Sequence[Candidate]) -> npt.NDArray[np.intp]:
     return np.where(there, np.cumsum(there) - 1, -1)
 
 
-def ask_judge(run: Run, opened: OpenWave) -> list[Request]:
-    """Requests about the candidates that no other filter drops."""
-    if opened.rule.judge is None:
-        return []
-    return judge_requests(run, opened.wave.name, opened.parents, _judged(run, opened), opened.rule)
-
-
-def _judged(run: Run, opened: OpenWave) -> list[Candidate]:
-    assert opened.measures is not None
-    before = [entry for entry in run.spec.curation.filters if entry.filter != JUDGE]
-    fallen = fall_to_filters(opened.candidates, opened.measures, before)
-    return [c for c, reason in zip(opened.candidates, fallen, strict=True) if reason is None]
-
-
 def judged_rows(run: Run, opened: OpenWave) -> WaveRows:
     """The rows of a wave, a cohort's roots before its openings."""
     assert opened.measures is not None
-    asides: list[Candidate] = []
+    asides = list(rows_beside(run, opened))
     measures = opened.measures
     if opened.rule.judge is not None:
-        judged = _judged(run, opened)
-        asides = judgements(run, judged, opened.asides, opened.outcomes)
-        measures = with_judgements(run, opened.candidates, measures, asides)
+        said = [aside for aside in asides if aside.kind == JUDGE]
+        measures = with_judgements(run, opened.candidates, measures, said)
     verdicts = verdicts_of(run, opened.rule, opened.candidates, measures)
     nodes = list(map(Node, opened.candidates, verdicts))
-    rows = np.arange(len(nodes))
-    if opened.wave.level == 1:
-        nodes, rows = _with_roots(run, opened, nodes)
-    return WaveRows(
-        nodes, measures.take(rows), [Node(aside, aside_verdict(aside)) for aside in asides]
-    )
+    given = [Node(row, KEEP) for row in stand_ins(run, opened.rule, opened.parents, nodes)]
+    roots = [parent.root for parent in opened.parents] if opened.wave.level == 1 else []
+    given += [Node(root_candidate(run, root), KEEP) for root in roots]
+    nodes, rows = _in_row_order(nodes, given)
+    beside = [Node(aside, aside_verdict(aside)) for aside in asides]
+    return WaveRows(nodes, measures.take(rows), beside, roots)
 
 
 def verdicts_of(
@@ -72,9 +58,24 @@ def verdicts_of(
         candidates,
         measures,
         fanout=rule.fanout,
+        compared=rule.compared,
         spec=run.spec.curation,
-        texts=[visible_text(candidate, run.dialect) for candidate in candidates],
+        texts=[seen_text(run, candidate) for candidate in candidates],
     )
+
+
+def stand_ins(
+    run: Run, rule: LevelRule, parents: Sequence[Parent], nodes: Sequence[Node]
+) -> list[Candidate]:
+    """The reference in place of an answer, for each parent that kept none."""
+    if not rule.falls_back:
+        return []
+    kept = {node.candidate.parent_id for node in nodes if node.verdict.kept}
+    return [
+        stand_in(run, parent, rule)
+        for parent in parents
+        if parent.node_id not in kept and parent.root.reference_ids is not None
+    ]
 
 
 def aside_verdict(aside: Candidate) -> Verdict:
@@ -94,21 +95,18 @@ def with_judgements(
     """The measures with the judge's scores; NaN for a turn without a readable one."""
     judge = run.spec.curation.judge
     assert judge is not None
-    scores = {
-        aside.parent_id: read_score(visible_text(aside, run.dialect), judge) for aside in asides
-    }
+    scores = {aside.parent_id: read_score(seen_text(run, aside), judge) for aside in asides}
     column = [scores.get(candidate.node_id, np.nan) for candidate in candidates]
     return measures.with_score(JUDGE, np.array(column, dtype=np.float32))
 
 
-def _with_roots(
-    run: Run, opened: OpenWave, nodes: list[Node]
+def _in_row_order(
+    sampled: Sequence[Node], given: Sequence[Node]
 ) -> tuple[list[Node], npt.NDArray[np.intp]]:
-    """Roots and openings in row order, and by row which candidate it is; -1 for a root."""
-    roots = [Node(root_candidate(run, parent.tree_id), KEEP) for parent in opened.parents]
-    both = [*roots, *nodes]
+    """Both in row order, and by row which sampled one it is; -1 for one that was given."""
+    both = [*given, *sampled]
     order = sorted(
         range(len(both)), key=lambda i: (both[i].candidate.tree_id, both[i].candidate.path)
     )
-    rows = np.maximum(np.array(order, dtype=np.intp) - len(roots), -1)
+    rows = np.maximum(np.array(order, dtype=np.intp) - len(given), -1)
     return [both[i] for i in order], rows

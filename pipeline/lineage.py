@@ -1,31 +1,38 @@
 """The parents of any wave, from memory or from committed shards.
 
 The parents of a wave come from one wave of the level above, so a wave's lineage is a chain of
-shards, one for each level. A resumed driver, a driver that lost a race, and `verify` all read it.
+shards, one for each level, and above the first of them the cohort's roots. A resumed driver, a
+driver that lost a race, and `verify` all read it.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
 from pipeline.plan.plan import Plan, parents_per_wave
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
-from pipeline.tree.frontier import Parent, frontier_of, root_parents
+from pipeline.tree.frontier import Parent, frontier_of
+from pipeline.tree.roots import root_parents
 from pipeline.tree.run import Run
 from schemas.errors import CorruptData
 from schemas.manifest import Manifest
 from schemas.node_table import from_table
-from schemas.records import Candidate
+from schemas.records import Candidate, Root
+from schemas.root_table import from_root_table
 from schemas.wave_id import WaveId
 
 FRONTIERS_HELD = 64
+
+Plant = Callable[[Iterable[int]], list[Root]]
+"""Makes the roots of trees from what they grow from."""
 
 
 class Lineage:
     """Frontiers of committed waves."""
 
-    def __init__(self, run: Run, plan: Plan, store: Store) -> None:
-        self._run, self._plan, self._store = run, plan, store
+    def __init__(self, run: Run, plan: Plan, store: Store, plant: Plant | None = None) -> None:
+        self._run, self._plan, self._store, self._plant = run, plan, store, plant
         self._ledger = Ledger(store)
         self._held: OrderedDict[str, list[Parent]] = OrderedDict()
 
@@ -36,17 +43,27 @@ class Lineage:
         while len(self._held) > FRONTIERS_HELD:
             self._held.popitem(last=False)
 
-    def parents(self, wave: WaveId) -> list[Parent]:
-        """The block of the frontier above that a wave expands."""
+    def parents(self, wave: WaveId, manifest: Manifest | None = None) -> list[Parent]:
+        """The block of the frontier above that a wave expands.
+
+        Above a cohort's first wave are its roots: stored with it where it is committed, which its
+        `manifest` shows, or else planted now.
+        """
         above = wave.parent
         if above is None:
-            return root_parents(self._run, self._plan.trees_of(wave.cohort))
+            return root_parents(self._run, self._roots(wave, manifest))
         frontier = self._frontier(above)
         per_wave = parents_per_wave(self._run.spec, self._run.recipe, wave.level)
         first = wave.path[-1] * per_wave
         if first + per_wave >= len(frontier):
             self._held.pop(above.name, None)
         return frontier[first : first + per_wave]
+
+    def _roots(self, wave: WaveId, manifest: Manifest | None) -> list[Root]:
+        if manifest is not None:
+            return stored_roots(self._store, manifest)
+        assert self._plant is not None, "only a run that grows has waves that are not committed"
+        return self._plant(self._plan.trees_of(wave.cohort))
 
     def _frontier(self, wave: WaveId) -> list[Parent]:
         held = self._held.get(wave.name)
@@ -63,8 +80,14 @@ class Lineage:
                 f"{self._store.location}: wave {wave.name} has child waves but no manifest; "
                 "its file was removed from ledger/."
             )
-        parents = self.parents(wave)
+        parents = self.parents(wave, manifest)
         return frontier_of(self._run, parents, kept_rows(self._store, manifest))
+
+
+def stored_roots(store: Store, manifest: Manifest) -> list[Root]:
+    """The roots of a cohort whose first wave is committed."""
+    shards = [entry for entry in manifest.shards if entry.table == "roots"]
+    return [root for entry in shards for root in from_root_table(read_shard(store, entry))]
 
 
 def kept_rows(store: Store, manifest: Manifest) -> list[Candidate]:

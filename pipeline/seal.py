@@ -1,29 +1,90 @@
-"""Seal a run: one immutable file that names every manifest, once all waves are committed."""
+"""Seal a run: one immutable file that names every manifest, once all waves are committed.
 
-from pipeline.plan.agenda import planned_waves
+Where a budget ended the run before, it names the longest prefix of complete cohorts, so that short
+trees are not favoured. Such a snapshot is partial; the next one goes on from it, and leaves out
+what it left out.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.plan.agenda import planned_waves, whole_cohorts
 from pipeline.plan.plan import make_plan
-from pipeline.recipes import RECIPES
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.snapshots import build_snapshot, seal_snapshot, sweep_orphans
+from pipeline.storage.snapshots import build_snapshot, latest, seal_snapshot, sweep_orphans
 from pipeline.storage.store import Store
-from schemas.errors import CorruptData
-from schemas.manifest import RunFile, Snapshot
+from pipeline.tree.recipe import Recipe
+from schemas.errors import AlreadyExists, CorruptData, UserError
+from schemas.manifest import Manifest, RunFile, Snapshot
 
 
-def seal(store: Store, run_file: RunFile) -> Snapshot:
-    """Sweep what no manifest names, then make the complete snapshot."""
-    spec, recipe = run_file.generation, RECIPES[run_file.generation.recipe]
+def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = False) -> Snapshot:
+    """The latest snapshot afterwards: a new one, unless the one before says as much.
+
+    Before a complete one is made, what no manifest names is swept. `partial` says that cohorts may
+    be missing; otherwise a missing wave is an error.
+    """
+    whole, missing = _committed(store, run_file, recipe)
+    if missing is not None and not partial:
+        raise CorruptData(
+            f"{store.location}: wave {missing} is not committed, so the run cannot be sealed "
+            "as complete; start the same command again."
+        )
+    if not whole:
+        raise UserError(
+            f"{store.location}: there is nothing to seal yet, as not one cohort is complete "
+            f"(wave {missing} is missing); start the same command again to continue."
+        )
+    complete = missing is None
+    while True:
+        before = latest(store)
+        if before is not None and not _says_more(whole, complete, before):
+            return before
+        snapshot = _next(run_file, recipe, whole, before, complete)
+        if complete:
+            sweep_orphans(store, snapshot)
+        try:
+            seal_snapshot(store, snapshot)
+        except AlreadyExists:
+            # Another driver, or a refinement, took the number, so what it made is the latest now.
+            continue
+        return snapshot
+
+
+def _committed(
+    store: Store, run_file: RunFile, recipe: Recipe
+) -> tuple[list[Manifest], str | None]:
+    """Manifests of the first cohorts, as far as these are complete, and the first missing wave."""
+    spec = run_file.generation
+    plan = make_plan(spec, recipe, recipe.num_trees(spec, run_file.rows.good))
     manifests = Ledger(store).all()
     frontiers = {wave: manifest.frontier for wave, manifest in manifests.items()}
-    ordered = []
-    for wave, committed in planned_waves(spec, recipe, make_plan(spec, recipe), frontiers):
-        if not committed:
-            raise CorruptData(
-                f"{store.location}: wave {wave.name} is not committed, so the run cannot be sealed "
-                "as complete; start the same command again."
-            )
-        ordered.append(manifests[wave.name])
-    snapshot = build_snapshot(run_file, ordered, number=1, complete=True)
-    sweep_orphans(store, snapshot)
-    seal_snapshot(store, snapshot)
-    return snapshot
+    waves = list(planned_waves(spec, recipe, plan, frontiers))
+    missing = next((wave.name for wave, committed in waves if not committed), None)
+    return [manifests[wave.name] for wave in whole_cohorts(waves)], missing
+
+
+def _says_more(whole: Sequence[Manifest], complete: bool, before: Snapshot) -> bool:
+    if before.complete:
+        return False
+    return complete or len(whole) > len(before.manifests)
+
+
+def _next(
+    run_file: RunFile,
+    recipe: Recipe,
+    whole: Sequence[Manifest],
+    before: Snapshot | None,
+    complete: bool,
+) -> Snapshot:
+    """The snapshot after another one, whose drops stay dropped."""
+    snapshot = build_snapshot(
+        run_file,
+        whole,
+        number=before.number + 1 if before else 1,
+        complete=complete,
+        biases=recipe.biases(run_file.generation),
+    )
+    if before is None:
+        return snapshot
+    left_out = {name: getattr(before, name) for name in ("drops", "refined_from", "refinement")}
+    return snapshot.model_copy(update=left_out)

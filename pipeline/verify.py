@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.judging import count_asides
+from pipeline.judging import count_asides, stand_ins
 from pipeline.lineage import Lineage
 from pipeline.plan.agenda import planned_waves
 from pipeline.plan.plan import make_plan
@@ -16,9 +16,11 @@ from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import WAVE_TABLES, WaveRows, read_wave, wave_rows
 from pipeline.storage.snapshots import add_counts, latest
 from pipeline.storage.store import Store
-from pipeline.tree.frontier import Parent, frontier_of, root_candidate
+from pipeline.tree.frontier import Parent, frontier_of, prompt_of
 from pipeline.tree.identity import node_id, prompt_hash
-from pipeline.tree.prompt import ask, count_reasoning
+from pipeline.tree.prompt import count_reasoning
+from pipeline.tree.recipe import LevelRule
+from pipeline.tree.roots import root_candidate
 from pipeline.tree.run import Run
 from pipeline.verify_drops import drop_defects
 from pipeline.verify_measures import feature_defects, measure_defects
@@ -59,7 +61,7 @@ def verify(
     `remeasure` the numbers that it comes from as far as texts give them; both take the curation of
     the version that made the run, so without `rejudge` nothing is measured either.
     """
-    plan = make_plan(run.spec, run.recipe)
+    plan = make_plan(run.spec, run.recipe, run.trees)
     manifests, damaged = _read_ledger(store)
     yield from damaged
     frontiers = {name: manifest.frontier for name, manifest in manifests.items()}
@@ -100,14 +102,14 @@ def _wave_defects(walk: _Walk, wave: WaveId, manifest: Manifest) -> Iterator[str
     try:
         rows, features = _read_rows(walk.store, manifest)
         nodes = rows.nodes
-        parents = walk.lineage.parents(wave)
+        parents = walk.lineage.parents(wave, manifest)
     except (CorruptData, NotFound) as error:
         yield str(error)
         return
     yield from _place_defects(run, wave, parents, nodes)
     yield from _count_defects(run, where, wave, manifest, nodes)
     yield from _token_defects(run, wave, manifest, parents, rows)
-    yield from _node_defects(run, parents, nodes, walk.decode)
+    yield from _node_defects(run, wave, parents, nodes, walk.decode)
     yield from _evidence_defects(walk, wave, parents, rows, features)
     known = {parent.node_id for parent in parents}
     kept = [c for c, verdict in nodes if verdict.kept and c.parent_id in known]
@@ -142,7 +144,7 @@ def _read_rows(store: Store, manifest: Manifest) -> tuple[WaveRows, list[str]]:
         )
     tables = read_wave(store, manifest.shards)
     for entry in manifest.shards:
-        if entry.table == "features":
+        if entry.table in ("features", "logprobs", "roots"):
             continue
         table = tables[entry.table]
         places = list(zip(*(table.column(c).to_pylist() for c in ("tree_id", "path")), strict=True))
@@ -161,11 +163,15 @@ def _read_rows(store: Store, manifest: Manifest) -> tuple[WaveRows, list[str]]:
 def _place_defects(
     run: Run, wave: WaveId, parents: Sequence[Parent], nodes: Sequence[Node]
 ) -> Iterator[str]:
-    """Every child that was asked for is there once, and nothing else."""
-    asked = run.recipe.rule(run.spec, wave.level).asked
+    """Every child that was asked for is there once, and nothing else but what is given."""
+    rule = run.recipe.rule(run.spec, wave.level)
+    asked = rule.asked
     expected = {(p.tree_id, (*p.path, index)): p.node_id for p in parents for index in range(asked)}
     if wave.level == 1:
         expected |= {(p.tree_id, ()): "" for p in parents}
+    expected |= {
+        (c.tree_id, c.path): c.parent_id or "" for c in _stand_ins(run, rule, parents, nodes)
+    }
     found = Counter((node.candidate.tree_id, node.candidate.path) for node in nodes)
     for place in sorted(expected.keys() - found.keys())[:5]:
         yield f"wave {wave.name}: no row for tree {place[0]}, path {list(place[1])}."
@@ -177,11 +183,18 @@ def _place_defects(
             yield f"node {candidate.node_id}: its parent is {candidate.parent_id}, not {parent_id}."
 
 
+def _stand_ins(
+    run: Run, rule: LevelRule, parents: Sequence[Parent], nodes: Sequence[Node]
+) -> list[Candidate]:
+    sampled = [node for node in nodes if node.candidate.origin != "given"]
+    return stand_ins(run, rule, parents, sampled)
+
+
 def _count_defects(
     run: Run, where: str, wave: WaveId, manifest: Manifest, nodes: Sequence[Node]
 ) -> Iterator[str]:
     rule, counts = run.recipe.rule(run.spec, wave.level), manifest.counts
-    sampled = [node for node in nodes if node.candidate.level]
+    sampled = [node for node in nodes if node.candidate.origin != "given"]
     reasons = Counter(node.verdict.drop_reason for node in sampled)
     kept = reasons.pop(None, 0)
     if (counts.kept, dict(counts.dropped)) != (kept, dict(reasons)):
@@ -191,6 +204,9 @@ def _count_defects(
         )
     if counts.asked != counts.kept + counts.num_dropped:
         yield f"{where}: asked {counts.asked} is not kept {counts.kept} + {counts.num_dropped}."
+    given = sum(node.candidate.level > 0 for node in nodes) - len(sampled)
+    if counts.given != given:
+        yield f"{where}: counts {counts.given} given rows, there are {given}."
     tokens = sum(len(node.candidate.token_ids) for node in sampled)
     if counts.output_tokens != tokens:
         yield f"{where}: counts {counts.output_tokens} output tokens, its rows hold {tokens}."
@@ -205,10 +221,11 @@ def _token_defects(
 ) -> Iterator[str]:
     """What the manifest counts beside candidates."""
     where, counts = f"ledger/{wave.name}.json", manifest.counts
-    asked = run.recipe.rule(run.spec, wave.level).asked
-    prompts = sum(len(ask(p.history, p.role, run.dialect)) * asked for p in parents)
-    if counts.prompt_tokens != prompts:
-        yield f"{where}: counts {counts.prompt_tokens} prompt tokens, its parents give {prompts}."
+    rule = run.recipe.rule(run.spec, wave.level)
+    prompts = [prompt_of(run, parent, rule) for parent in parents]
+    total = sum(len(prompt) * rule.asked for prompt in prompts if prompt is not None)
+    if all(prompt is not None for prompt in prompts) and counts.prompt_tokens != total:
+        yield f"{where}: counts {counts.prompt_tokens} prompt tokens, its parents give {total}."
     asides = count_asides(rows.asides)
     if dict(counts.asides) != asides:
         yield f"{where}: counts asides {dict(counts.asides)}, its rows give {asides}."
@@ -218,28 +235,51 @@ def _token_defects(
 
 
 def _node_defects(
-    run: Run, parents: Sequence[Parent], nodes: Sequence[Node], decode: Decode | None
+    run: Run, wave: WaveId, parents: Sequence[Parent], nodes: Sequence[Node], decode: Decode | None
 ) -> Iterator[str]:
-    hashes = {p.node_id: prompt_hash(ask(p.history, p.role, run.dialect)) for p in parents}
+    rule = run.recipe.rule(run.spec, wave.level)
+    given = {p.node_id: root_candidate(run, p.root) for p in parents if not p.path}
+    given |= {row.node_id: row for row in _stand_ins(run, rule, parents, nodes)}
     kept_ids = {candidate.node_id for candidate, verdict in nodes if verdict.kept}
     for candidate, verdict in nodes:
         name = f"node {candidate.node_id}"
         if candidate.node_id != node_id(run.run_id, candidate.tree_id, candidate.path):
             yield f"{name}: its id does not follow from its place."
-        if candidate.level == 0:
-            yield from _root_defects(run, candidate, verdict)
+        if candidate.origin == "given":
+            yield from _given_defects(candidate, verdict, given.get(candidate.node_id))
             continue
-        if candidate.prompt_hash != hashes.get(candidate.parent_id or ""):
-            yield f"{name}: its prompt_hash is not that of the prompt its ancestors give."
         if verdict.keeper_id is not None and verdict.keeper_id not in kept_ids:
             yield f"{name}: its keeper {verdict.keeper_id} is not a kept node of the wave."
-        yield from _turn_defects(run, candidate, decode)
+        yield from _turn_defects(run, candidate, rule, decode)
+    yield from _prompt_defects(run, rule, parents, nodes)
 
 
-def _turn_defects(run: Run, candidate: Candidate, decode: Decode | None) -> Iterator[str]:
+def _prompt_defects(
+    run: Run, rule: LevelRule, parents: Sequence[Parent], nodes: Sequence[Node]
+) -> Iterator[str]:
+    """Each sampled turn was asked from what its ancestors give, where that can be spelled."""
+    prompts = {parent.node_id: prompt_of(run, parent, rule) for parent in parents}
+    hashes = {n: None if ids is None else prompt_hash(ids) for n, ids in prompts.items()}
+    for candidate, _ in nodes:
+        expected = hashes.get(candidate.parent_id or "", "")
+        if candidate.origin == "sampled" and expected not in (None, candidate.prompt_hash):
+            yield (
+                f"node {candidate.node_id}: its prompt_hash is not that of the prompt its "
+                "ancestors give."
+            )
+
+
+def _turn_defects(
+    run: Run, candidate: Candidate, rule: LevelRule, decode: Decode | None
+) -> Iterator[str]:
     name = f"node {candidate.node_id}"
-    if candidate.role != run.recipe.rule(run.spec, candidate.level).role:
+    groups = [rule.group, rule.critique.engine if rule.critique else rule.group]
+    group = groups[candidate.origin == "rewritten"]
+    if candidate.role != rule.role:
         yield f"{name}: role {candidate.role} at level {candidate.level}."
+    if candidate.model_index != run.spec.model_index(group):
+        yield f"{name}: model {candidate.model_index}, but its level is written by {group}."
+        return
     yield from _text_defects(run, name, candidate, decode)
 
 
@@ -247,17 +287,24 @@ def _text_defects(
     run: Run, name: str, candidate: Candidate, decode: Decode | None
 ) -> Iterator[str]:
     """Of anything sampled: what follows from its token ids."""
-    reasoning = count_reasoning(candidate.token_ids, run.dialect)
+    tongue = run.tongues[candidate.model_index]
+    reasoning = count_reasoning(candidate.token_ids, run.dialects[tongue])
     if candidate.role == "assistant" and candidate.reasoning_tokens != reasoning:
         yield f"{name}: {candidate.reasoning_tokens} reasoning tokens, its ids give {reasoning}."
-    if decode is not None and decode(candidate.token_ids) != candidate.text:
+    if decode is not None and tongue == 0 and decode(candidate.token_ids) != candidate.text:
         yield f"{name}: its text is not the decoding of its token ids."
 
 
-def _root_defects(run: Run, candidate: Candidate, verdict: Verdict) -> Iterator[str]:
-    expected = root_candidate(run, candidate.tree_id)
+def _given_defects(
+    candidate: Candidate, verdict: Verdict, expected: Candidate | None
+) -> Iterator[str]:
+    """A root, or a reference that stands in, is what its tree grows from."""
+    if expected is None:
+        yield f"node {candidate.node_id}: is given, but nothing was to be given in its place."
+        return
     same_ids = candidate.token_ids.tolist() == expected.token_ids.tolist()
-    if candidate.text != expected.text or not same_ids or verdict != KEEP:
+    same = (candidate.role, candidate.text) == (expected.role, expected.text)
+    if not same or not same_ids or verdict != KEEP:
         yield f"node {candidate.node_id}: is not the root of tree {candidate.tree_id}."
 
 

@@ -12,7 +12,7 @@ from pipeline.curate.filters.filter import score
 from pipeline.curate.measure import RELEVANCE, Measurer
 from pipeline.curate.signature import PERMUTATIONS
 from pipeline.curate.versions import signed_here
-from pipeline.judging import JUDGE
+from pipeline.passes import JUDGE
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
 from pipeline.tree.run import Run
@@ -78,11 +78,11 @@ def measure_defects(
     places = [
         row
         for row, (node, _) in enumerate(rows.nodes)
-        if node.level and node.failure is None and node.parent_id in known
+        if node.origin != "given" and node.failure is None and node.parent_id in known
     ]
     nodes = [rows.nodes[row].candidate for row in places]
-    turns = replace(turns_of(parents, nodes, run.dialect), role=role)
-    found = Measurer(_plain(run.spec.curation), run.dialect)(turns)
+    turns = replace(turns_of(run, parents, nodes), role=role)
+    found = Measurer(_plain(run.spec.curation), run.dialects[turns.tongue])(turns)
     stored = rows.measures.take(np.array(places, dtype=np.intp))
     for name in found.names:
         theirs, ours = score(stored, name), found.column(name)

@@ -7,20 +7,23 @@ import numpy as np
 
 from pipeline.curate.filters.filter import score
 from pipeline.flight import OpenWave
-from pipeline.judging import JUDGE, aside_verdict, ask_judge, verdicts_of, with_judgements
+from pipeline.judging import verdicts_of, with_judgements
+from pipeline.passes import next_requests
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
-from pipeline.tree.identity import node_id, prompt_hash
 from pipeline.tree.judge import judge_requests
 from pipeline.tree.run import Run
+from pipeline.verify_asides import can_spell, critique_defects, in_words, one_defects
 from schemas.measures import no_measures
-from schemas.records import Candidate, Node, Request, Verdict
+from schemas.records import Kind, Node, Request
 from schemas.wave_id import WaveId
+
+JUDGE: Kind = "judge"
 
 
 def verdict_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     """Verdicts follow from the stored rows of the wave alone, so they can be found again."""
-    places = [i for i, node in enumerate(rows.nodes) if node.candidate.level]
+    places = [i for i, node in enumerate(rows.nodes) if node.candidate.origin != "given"]
     sampled = [rows.nodes[i] for i in places]
     rule = run.recipe.rule(run.spec, wave.level)
     measures = rows.measures.take(np.array(places, dtype=np.intp))
@@ -28,16 +31,9 @@ def verdict_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     for (candidate, stored), found in zip(sampled, verdicts, strict=True):
         if stored != found:
             yield (
-                f"node {candidate.node_id}: its verdict is {_in_words(stored)}; "
-                f"the rows of wave {wave.name} give {_in_words(found)}."
+                f"node {candidate.node_id}: its verdict is {in_words(stored)}; "
+                f"the rows of wave {wave.name} give {in_words(found)}."
             )
-
-
-def _in_words(verdict: Verdict) -> str:
-    keeper = f" of {verdict.keeper_id}" if verdict.keeper_id else ""
-    similarity = "" if verdict.similarity is None else f", similarity {verdict.similarity}"
-    rank = "" if verdict.mmr_rank is None else f", rank {verdict.mmr_rank}"
-    return f"{verdict.drop_reason or 'kept'}{keeper}{similarity}{rank}"
 
 
 def aside_defects(
@@ -47,55 +43,62 @@ def aside_defects(
 
     Without `rejudge` it is taken as given who was judged, and with which score.
     """
+    judged = [node for node in rows.asides if node.candidate.kind == JUDGE]
+    yield from _judge_defects(run, wave, parents, rows, judged, rejudge=rejudge)
+    yield from critique_defects(run, wave, parents, rows)
+    if rejudge:
+        yield from _score_defects(run, wave, rows)
+
+
+def _judge_defects(
+    run: Run,
+    wave: WaveId,
+    parents: Sequence[Parent],
+    rows: WaveRows,
+    judged: Sequence[Node],
+    *,
+    rejudge: bool,
+) -> Iterator[str]:
     asked = _asked(run, wave, parents, rows, rejudge=rejudge)
     nodes = {node.node_id: node for node, _ in rows.nodes}
-    for aside in rows.asides:
+    for aside in judged:
         about = aside.candidate.parent_id or ""
         if about in asked:
-            yield from _one_defects(run, nodes[about], aside, asked[about])
+            yield from one_defects(run, nodes[about], aside, asked[about])
         else:
             name = f"{aside.candidate.kind} {aside.candidate.node_id}"
             yield f"{name}: is about {about}, which was not to be judged in wave {wave.name}."
-    times = Counter(aside.candidate.parent_id for aside in rows.asides)
+    times = Counter(aside.candidate.parent_id for aside in judged)
     for about in asked:
         if times[about] != 1:
             yield f"node {about}: was to be judged once, there are {times[about]} judgements of it."
-    if rejudge:
-        yield from _score_defects(run, wave, rows)
 
 
 def _asked(
     run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows, *, rejudge: bool
 ) -> dict[str, Request]:
-    """By node, the request for its judgement."""
+    """By node, the request for its judgement; none where it cannot be spelled here."""
     rule = run.recipe.rule(run.spec, wave.level)
-    if rule.judge is None:
+    if rule.judge is None or not can_spell(run, rule.judge.engine):
         return {}
     known = {parent.node_id for parent in parents}
-    places = [i for i, (node, _) in enumerate(rows.nodes) if node.level and node.parent_id in known]
+    places = [
+        i
+        for i, (node, _) in enumerate(rows.nodes)
+        if node.origin != "given" and node.parent_id in known
+    ]
     candidates = [rows.nodes[i].candidate for i in places]
+    opened = OpenWave(wave, rule, list(parents), [], 0.0, candidates=candidates)
     if rejudge:
-        opened = OpenWave(wave, rule, list(parents), [], 0.0, candidates=candidates)
         opened.measures = rows.measures.take(np.array(places, dtype=np.intp))
-        requests = ask_judge(run, opened)
+        requests = next_requests(run, opened, JUDGE)
     else:
-        about = {aside.candidate.parent_id for aside in rows.asides}
+        about = {
+            aside.candidate.parent_id for aside in rows.asides if aside.candidate.kind == JUDGE
+        }
         judged = [node for node in candidates if node.node_id in about]
-        requests = judge_requests(run, wave.name, parents, judged, rule)
+        requests = judge_requests(run, wave.name, parents, judged, rule.judge)
     return {request.parent_id: request for request in requests}
-
-
-def _one_defects(run: Run, node: Candidate, aside: Node, asked: Request) -> Iterator[str]:
-    said, verdict = aside
-    name = f"{said.kind} {said.node_id}"
-    path = (*node.path, 0)
-    own_id = node_id(run.run_id, node.tree_id, path, "judge")
-    if (said.kind, said.tree_id, said.path, said.node_id) != ("judge", node.tree_id, path, own_id):
-        yield f"{name}: its id does not follow from its place."
-    if said.prompt_hash != prompt_hash(asked.prompt):
-        yield f"{name}: its prompt_hash is not that of the question about its node."
-    if verdict != aside_verdict(said):
-        yield f"{name}: its verdict is {_in_words(verdict)}; a judgement can only have failed."
 
 
 def _score_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:

@@ -12,16 +12,23 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Dialect(BaseModel):
-    """The markers of one chat template. The opening of a tree lies in its root's `token_ids`."""
+    """The markers of one chat template. The opening of a tree lies in its root's `token_ids`.
+
+    A model without a template has the ids that begin and end a text, and no markers.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     tokenizer: str
     """Digest of the tokenizer."""
     template: str
-    """Digest of the chat template."""
+    """Digest of the chat template; empty where there is none."""
     vocab_size: int
     """One more than the highest token id."""
+    start: tuple[int, ...] = ()
+    """The id that begins every text the model saw, or the one that plays its part; () if none."""
+    text_stop_ids: tuple[int, ...] = ()
+    """Token ids that end a text, with or without a template."""
     after_user: tuple[int, ...]
     """Between a user's text and the assistant's text that answers it, in history."""
     ask_assistant: tuple[int, ...]
@@ -48,3 +55,14 @@ class Dialect(BaseModel):
     """Ids of white space only, skipped after `reasoning_close` as the template does."""
     system: str = "system"
     """`system`: the template takes a system message; `user`: it opens the first user turn."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether there is a chat template."""
+        return bool(self.template)
+
+    @property
+    def whole_stop_ids(self) -> tuple[int, ...]:
+        """Those that end a text and never stand between two turns of one conversation."""
+        between = {*self.after_user, *self.ask_assistant, *self.after_assistant}
+        return tuple(i for i in self.text_stop_ids if i not in between)

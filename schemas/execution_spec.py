@@ -14,6 +14,8 @@ class EngineGroupSpec(Strict):
     backend: Literal["vllm", "scripted"] = "vllm"
     model: str | None = None
     """Directory with weights, tokenizer and chat template, seen from driver and engines alike."""
+    adapter: str | None = None
+    """Directory of a LoRA adapter that the model writes with."""
     replicas: Annotated[int, Field(ge=1)] = 1
     gpus: Annotated[float, Field(ge=0)] = 0
     """Per engine."""
@@ -37,6 +39,23 @@ class EngineGroupSpec(Strict):
         return self.in_flight or 2 * self.max_num_seqs
 
 
+class BudgetSpec(Strict):
+    """Where a run stops early, whichever comes first; over all attempts at it together.
+
+    No further cohort is begun then, those begun are finished, and what is sealed is a partial
+    snapshot. The same file with a larger budget continues the run.
+    """
+
+    nodes: Annotated[int, Field(ge=1)] | None = None
+    """Candidates sampled, kept or not."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens sampled, those about candidates among them."""
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """In which waves were in flight."""
+    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    """The same times the GPUs that engines held."""
+
+
 class ExecutionSpec(Strict):
     """How a run is executed."""
 
@@ -49,6 +68,13 @@ class ExecutionSpec(Strict):
     ray_address: str | None = None
     """None starts Ray on this machine; `auto` joins the cluster this machine belongs to."""
     engines: dict[str, EngineGroupSpec] = {"main": EngineGroupSpec()}
+    roots: str | tuple[str, ...] = ()
+    """Where the rows of `generation.roots.data` lie: files (.jsonl, .json, .parquet, .arrow, .txt,
+    also .gz), patterns with `*`, a folder as data sets come in, or a sealed run. Their content
+    joins the run's identity."""
+    budget: BudgetSpec = BudgetSpec()
+    gpu_hour_price: Annotated[float, Field(ge=0)] | None = None
+    """What a GPU costs an hour, in any currency; for estimates."""
     embedder: str = "packaged"
     """What makes the vectors that siblings are chosen by: `packaged`, made once by `arborist
     prepare-model`; `hashing`, which needs nothing; or the directory of a static or
@@ -83,16 +109,15 @@ class RunSpec(Strict):
     @model_validator(mode="after")
     def _groups_exist(self) -> Self:
         known = sorted(self.execution.engines)
-        for index, level in enumerate(self.generation.levels):
-            if level.engine not in known:
+        for where, group in self.generation.named_groups():
+            if group not in known:
                 raise ValueError(
-                    f"generation.levels.{index}.engine: found {level.engine}, "
+                    f"generation.{where}: found {group}, "
                     f"expected one of execution.engines: {', '.join(known)}"
                 )
-        judge = self.generation.curation.judge
-        if judge is not None and judge.engine not in known:
+        if self.generation.roots.data is not None and not self.execution.roots:
             raise ValueError(
-                f"generation.curation.filters: the judge's engine is {judge.engine}, "
-                f"expected one of execution.engines: {', '.join(known)}"
+                "execution.roots: empty, but generation.roots.data reads rows; expected files, a "
+                "folder or a run"
             )
         return self

@@ -10,15 +10,26 @@ from schemas.generation_spec import GenerationSpec
 FINGERPRINT_VERSION = 1
 
 
-class Identity(Strict):
-    """Digests and versions of what the spec only names."""
+class ModelIdentity(Strict):
+    """One model, by its content."""
 
     weights: str
+    """Its adapter's too, where it writes with one."""
     tokenizer: str
     template: str
     dialect: str
     """Of all markers and stops, which depend on more files than the template."""
-    recipe_version: int
+
+
+class Identity(Strict):
+    """Digests and versions of what the spec only names."""
+
+    models: tuple[ModelIdentity, ...]
+    """By model index."""
+    recipe: str
+    """Its version; of a recipe of your own, the digest of its source too."""
+    roots: str = ""
+    """Of the rows of a data set, those that cannot be read among them."""
     curation: dict[str, str]
     """Versions of what decides verdicts: the selection, each filter used, the embedder, the
     benchmarks."""

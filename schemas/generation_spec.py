@@ -4,6 +4,8 @@ Where models and results lie, and how the work is run, is `ExecutionSpec`, which
 """
 
 import math
+from collections.abc import Iterator
+from string import Formatter
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -18,6 +20,21 @@ DEFAULT_OVERSAMPLE = (2.0, 1.5, 1.0)
 """By level; the last one holds for all deeper levels."""
 
 GREEDY_BELOW = 1e-5
+
+
+def check_places(where: str, template: str, known: set[str]) -> None:
+    """A template may fill in what is known, by name only."""
+    try:
+        found = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: not a template: {error}; write a brace twice to mean itself"
+        ) from error
+    if found - known:
+        raise ValueError(
+            f"{where}: knows nothing of {{{min(found - known)}}}; expected one of "
+            f"{', '.join(f'{{{name}}}' for name in sorted(known))}"
+        )
 
 
 class ModelSpec(Strict):
@@ -38,18 +55,68 @@ class Topic(Strict):
     weight: Annotated[float, Field(gt=0)] = 1.0
 
 
-class RootsSpec(Strict):
-    """What trees grow from."""
+Column = Literal["text", "system", "messages", "reference"]
 
-    trees: Annotated[int, Field(ge=1)]
-    """How many trees. Topics share them by weight, largest remainder first."""
-    topics: Annotated[tuple[Topic, ...], Field(min_length=1)]
+
+class DataSpec(Strict):
+    """How the rows of `execution.roots` are read: files, or the sealed run that lies there."""
+
+    columns: dict[Column, str] = {}
+    """Our names to theirs. A column that is not named here is found by our name, else by one that
+    usually means the same: text (prompt, question, instruction, query, input), reference (answer,
+    response, completion, output), messages (conversations), system (system_prompt)."""
+    template: str = "{text}"
+    """What becomes of each text, for example a system prompt around a topic."""
+    level: Annotated[int, Field(ge=1)] | None = None
+    """Of a run: its kept nodes at this level are the rows."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """The first so many good rows; None: all."""
+    max_bad_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
+    """Rows that cannot be read are counted and named; beyond this share nothing is begun."""
+
+    @model_validator(mode="after")
+    def _known_places(self) -> Self:
+        check_places("template", self.template, {"text"})
+        return self
+
+
+class RootsSpec(Strict):
+    """What trees grow from: topics, or rows of data, or (neither) the recipe's bare beginning."""
+
+    trees: Annotated[int, Field(ge=1)] | None = None
+    """How many trees; None: one for each topic or row. Topics share them by weight, largest
+    remainder first; rows are taken in order, and again from the first."""
+    topics: tuple[Topic, ...] = ()
+    data: DataSpec | None = None
+    examples: Annotated[int, Field(ge=1, le=64)] = 1
+    """Rows drawn for each tree, where a recipe shows several to the model."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.topics and self.data is not None:
+            raise ValueError("data: found beside topics; expected one of the two")
+        return self
+
+
+class CritiqueSpec(Strict):
+    """A second pass over an answer: what is wrong with it, then the answer again."""
+
+    critique: Annotated[str, Field(min_length=1)]
+    """Asked about the answer."""
+    rewrite: Annotated[str, Field(min_length=1)]
+    """Asked after the critique; what comes back takes the answer's place."""
+    critique_tokens: Annotated[int, Field(ge=1)] = 256
+    rewrite_tokens: Annotated[int, Field(ge=1)] | None = None
+    """None: as many as the level's max_tokens."""
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
+    engine: str = "main"
 
 
 class LevelSpec(Strict):
     """One level of the tree: who speaks, how many children, and how they are sampled."""
 
-    role: Literal["user", "assistant"]
+    role: Literal["user", "assistant", "text"]
+    """`text` continues what is there, without a template."""
     fanout: Annotated[int, Field(ge=1)]
     """Children kept of each parent, at most."""
     oversample: Annotated[float, Field(ge=1.0, le=64.0)] | None = None
@@ -62,10 +129,28 @@ class LevelSpec(Strict):
     repetition_penalty: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
     stop: tuple[str, ...] = ()
     """Texts that end the turn, besides the template's own terminators."""
+    ignore_eos: bool = False
+    """Nothing but `stop` ends the turn before max_tokens."""
+    system: str | None = None
+    """A system prompt that is there only while this level is asked for; None: the root's own."""
+    shown: str | None = None
+    """A user's message that stands there only while this level is asked for, in place of the root's
+    last one; {text} and {reference} of the root's row are filled in. Level 1 only."""
+    say: str | None = None
+    """A user's message that is given before each of this level's assistant turns, and stays."""
+    critique: CritiqueSpec | None = None
+    """Assistant turns get a second pass."""
     engine: str = "main"
     """The engine group of `execution.engines` that writes this level."""
 
-    def sampling(self, *, logprobs: Literal["none", "sum", "tokens"]) -> Sampling:
+    @model_validator(mode="after")
+    def _known_places(self) -> Self:
+        check_places("shown", self.shown or "", {"text", "reference"})
+        return self
+
+    def sampling(
+        self, *, logprobs: Literal["none", "sum", "tokens"], top_logprobs: int = 0
+    ) -> Sampling:
         """Its sampling, without the stops that the dialect adds."""
         return Sampling(
             max_tokens=self.max_tokens,
@@ -76,6 +161,8 @@ class LevelSpec(Strict):
             repetition_penalty=self.repetition_penalty,
             stop_strings=self.stop,
             logprobs=logprobs,
+            top_logprobs=top_logprobs,
+            ignore_eos=self.ignore_eos,
         )
 
 
@@ -91,17 +178,22 @@ class BoundsSpec(Strict):
 class GenerationSpec(Strict):
     """A run, as far as its rows are concerned."""
 
-    recipe: Literal["tg-sft"] = "tg-sft"
+    recipe: str = "tg-sft"
+    """A method by name, or `package.module:Class` for one of your own."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     guarantee: Literal["none", "seeded", "batch-invariant"] = "seeded"
     """What a repetition may expect: nothing; the same seeds; the same text on the same hardware."""
     model: ModelSpec
-    roots: RootsSpec
+    models: dict[str, ModelSpec] = {}
+    """Engine groups that run another model than `model`."""
+    roots: RootsSpec = RootsSpec()
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1)]
     turns: dict[int, Annotated[float, Field(gt=0)]] = {}
     """Share of opening questions whose dialogues have so many turns (a question and its answer
     each); empty: all go to the last level."""
     logprobs: Literal["none", "sum", "tokens"] = "sum"
+    top_logprobs: Annotated[int, Field(ge=0, le=1024)] = 0
+    """The most likely tokens at each position, with the mass of all others, in `logprobs/`."""
     curation: CurationSpec = CurationSpec()
     bounds: BoundsSpec = BoundsSpec()
 
@@ -110,12 +202,6 @@ class GenerationSpec(Strict):
         self._check_context()
         for number, level in enumerate(self.levels, start=1):
             self._check_level(number, level)
-        for turns in self.turns:
-            if not 1 <= turns <= len(self.levels) // 2:
-                raise ValueError(
-                    f"turns.{turns}: the levels hold {len(self.levels) // 2} turns; "
-                    f"expected a number of turns from 1 to {len(self.levels) // 2}"
-                )
         return self
 
     def _check_context(self) -> None:
@@ -131,12 +217,6 @@ class GenerationSpec(Strict):
 
     def _check_level(self, number: int, level: LevelSpec) -> None:
         where = f"levels.{number - 1}"
-        expected = "user" if number % 2 == 1 else "assistant"
-        if level.role != expected:
-            raise ValueError(
-                f"{where}.role: found {level.role}, expected {expected}; "
-                "roles alternate, user first"
-            )
         if level.temperature < GREEDY_BELOW and self.asked(number) > 1:
             raise ValueError(
                 f"{where}.temperature: {level.temperature} is greedy, so all "
@@ -147,6 +227,37 @@ class GenerationSpec(Strict):
             raise ValueError(
                 f"{where}.fanout: found {level.fanout}, expected at most {MAX_FANOUT} below level 1"
             )
+        for name in ("say", "critique"):
+            if getattr(level, name) is not None and level.role != "assistant":
+                raise ValueError(
+                    f"{where}.{name}: only an assistant's turn can have it, found role {level.role}"
+                )
+        if level.shown is not None and number > 1:
+            raise ValueError(f"{where}.shown: expected at level 1 only, found at level {number}")
+
+    def model_index(self, group: str) -> int:
+        """Which model an engine group runs: 0 is `model`, the others follow by name."""
+        return 1 + sorted(self.models).index(group) if group in self.models else 0
+
+    def model_of(self, group: str) -> ModelSpec:
+        """The model that an engine group runs."""
+        return self.models.get(group, self.model)
+
+    def named_groups(self) -> Iterator[tuple[str, str]]:
+        """Where it names an engine group, and which."""
+        for index, level in enumerate(self.levels):
+            yield f"levels.{index}.engine", level.engine
+            if level.critique is not None:
+                yield f"levels.{index}.critique.engine", level.critique.engine
+        if self.curation.judge is not None:
+            yield "curation.filters.judge.engine", self.curation.judge.engine
+        for group in self.models:
+            yield "models", group
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The engine groups that it asks, in order of name."""
+        return tuple(sorted({group for where, group in self.named_groups() if where != "models"}))
 
     def oversample(self, level: int) -> float:
         """How many candidates are asked for each child kept at a level (from 1)."""

@@ -57,6 +57,23 @@ class Sealed(Strict):
             raise CorruptData(f"{name}: unexpected content: {error}") from error
 
 
+class BadRow(Strict):
+    """A row of a data set that nothing can grow from."""
+
+    where: str
+    """File and row."""
+    why: str
+
+
+class RowCount(Strict):
+    """What a list or data set has to grow from."""
+
+    good: int
+    bad: int = 0
+    examples: tuple[BadRow, ...] = ()
+    """The first of the bad ones."""
+
+
 class RunFile(Sealed):
     """`run.json`: what the run was asked for, written once before the first wave."""
 
@@ -65,16 +82,19 @@ class RunFile(Sealed):
     arborist: str
     generation: GenerationSpec
     identity: Identity
-    dialect: Dialect
-    openings: dict[str, tuple[int, ...]]
-    """Opening ids of each root's text."""
-    questions: dict[str, tuple[int, ...]] = {}
-    """Ids of each question about a turn, by its text."""
+    rows: RowCount
+    """What its trees grow from."""
+    tongues: tuple[int, ...]
+    """By model index, which dialect the model speaks."""
+    dialects: tuple[Dialect, ...]
+    phrases: tuple[dict[str, tuple[int, ...]], ...]
+    """By tongue, the ids of each text that the run itself says between turns."""
 
 
-Table = Literal["nodes", "dropped", "asides", "features", "drops"]
-"""Kept rows, dropped rows, what was said about rows (judgements), and numbers about them; and what
-a snapshot leaves out of the kept rows."""
+Table = Literal["nodes", "dropped", "asides", "features", "logprobs", "roots", "drops"]
+"""Kept rows, dropped rows, what was said about rows (judgements, critiques, drafts), numbers about
+them, the most likely tokens at each of their positions, what trees grow from; and what a snapshot
+leaves out of the kept rows."""
 
 
 class ShardEntry(Strict):
@@ -101,6 +121,8 @@ class Counts(Strict):
     """Requests about candidates, by kind, failed ones apart; not among those asked."""
     aside_tokens: int = 0
     """Sampled for them."""
+    given: int = 0
+    """Rows below the roots that were not sampled: references that stand in for an answer."""
 
     @property
     def num_dropped(self) -> int:
@@ -139,6 +161,8 @@ class Manifest(Sealed):
     started_at: float
     finished_at: float
     software: tuple[Software, ...] = ()
+    gpus: float = 0.0
+    """Held by the engines of the attempt."""
 
 
 class ManifestEntry(Strict):
@@ -175,6 +199,9 @@ class Snapshot(Sealed):
     complete: bool
     """False where it is the longest prefix of complete cohorts only."""
     guarantee: Literal["none", "seeded", "batch-invariant"]
+    biases: tuple[str, ...] | None = None
+    """Settings by which its rows are no unbiased sample of what the model writes; () where they
+    are one; None where the recipe does not claim it."""
     manifests: tuple[ManifestEntry, ...]
     shards: tuple[ShardEntry, ...]
     counts: Counts

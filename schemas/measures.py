@@ -28,7 +28,17 @@ class Turn(NamedTuple):
     logprob_sum: float
     """NaN where it was not asked for."""
     above: tuple[str, ...]
-    """The texts from the root (may be empty) down to the turn before."""
+    """A system prompt (it may be empty), then the texts from the root down to the turn before: a
+    user's and an assistant's by turns, or plain texts."""
+    reference: str = ""
+    """An answer that somebody else gave to the root's question; empty where there is none."""
+    asked: str = ""
+    """A message of ours that stands between what is above and the turn; empty where none does."""
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """All that was said before the turn: what is above, then what was asked."""
+        return (*self.above, self.asked) if self.asked else self.above
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +58,13 @@ class Turns:
     families: npt.NDArray[np.int32]
     """By turn, the index into `above`."""
     above: list[tuple[str, ...]]
-    """By parent, the texts from the root down to it."""
+    """By parent, a system prompt (it may be empty) and the texts from the root down to it."""
+    references: list[str]
+    """By parent, its root's reference, or nothing."""
+    tongue: int = 0
+    """The dialect that their model speaks."""
+    asked: str = ""
+    """A message of ours that was said before each of them, after what is above."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -64,6 +80,8 @@ class Turns:
             finish_reason=self.finish_reasons[index],
             logprob_sum=float(self.logprob_sums[index]),
             above=self.above[self.families[index]],
+            reference=self.references[self.families[index]],
+            asked=self.asked,
         )
 
     def part(self, start: int, stop: int) -> "Turns":
@@ -82,6 +100,9 @@ class Turns:
             logprob_sums=self.logprob_sums[start:stop],
             families=self.families[start:stop],
             above=self.above,
+            references=self.references,
+            tongue=self.tongue,
+            asked=self.asked,
         )
 
 

@@ -4,6 +4,7 @@ Token ids travel as int32 arrays, so that they cross processes as buffers and ar
 copying. Dataclasses that hold arrays compare by identity; compare them through their tables.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -11,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 Ids = npt.NDArray[np.int32]
-Role = Literal["system", "user", "assistant"]
-Kind = Literal["turn", "judge", "critique", "rewrite"]
+Role = Literal["system", "user", "assistant", "text"]
+"""Who speaks; `text` is plain text, without a template."""
+Kind = Literal["turn", "judge", "draft", "critique", "rewrite"]
 Origin = Literal["sampled", "given", "rewritten"]
 
 
@@ -21,12 +23,60 @@ def to_ids(values: "list[int] | tuple[int, ...] | Ids") -> Ids:
     return np.asarray(values, dtype=np.int32)
 
 
+class Message(NamedTuple):
+    """One message that is given, not sampled."""
+
+    role: Role
+    text: str
+
+
+Frame = tuple[Message, ...]
+"""What stands before a tree's own turns; () is the template's own beginning. A `text` message
+stands alone, after the id that begins a text, and without a template."""
+
+
 @dataclass(frozen=True, slots=True)
+class RootRow:
+    """Something to grow from, as a list or a data set has it."""
+
+    text: str = ""
+    """The topic, the lead-in or the prompt, as the recipe reads it."""
+    system: str = ""
+    messages: Frame = ()
+    """A whole conversation instead of `text` and `system`; it ends with a user's message."""
+    reference: str | None = None
+    """An answer that somebody else gave."""
+    source: str = ""
+    """Where it stands: a file and a row, or a node's id."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opening:
+    """A frame as one model's ids, down to the last of its texts."""
+
+    ids: Ids
+    last: Role
+    """Who speaks last in it; `system` where only the template has spoken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Root:
-    """What one tree grows from: a system prompt, empty for the template's own default."""
+    """What one tree grows from, spelled in the ids of all models that write it."""
 
     tree_id: int
-    text: str
+    frame: Frame
+    """What readers of the tree see before its turns."""
+    openings: Mapping[tuple[int, int], Opening]
+    """By level and tongue, what stands before the turns while the children of that level are asked
+    for; level 0 is `frame`, and every level that is not there is asked for like it."""
+    reference: str | None = None
+    reference_ids: Ids | None = None
+    """In the tongue of the first level's model, where a recipe may fall back to it."""
+    source: str = ""
+
+    def opening(self, level: int, tongue: int) -> Opening:
+        """What stands before the turns while children of a level are asked for."""
+        return self.openings.get((level, tongue)) or self.openings[0, tongue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +93,20 @@ class Sampling:
     stop_ids: tuple[int, ...] = ()
     stop_strings: tuple[str, ...] = ()
     logprobs: Literal["none", "sum", "tokens"] = "sum"
+    top_logprobs: int = 0
+    """So many of the most likely tokens are wanted at every position."""
+    ignore_eos: bool = False
+    """Only `stop_ids` and `stop_strings` end the turn, not what else the model ends texts with."""
+
+
+class TopLogprobs(NamedTuple):
+    """The most likely tokens at each position of a turn, its terminator's included."""
+
+    ids: npt.NDArray[np.int32]
+    """A row a position, the most likely first."""
+    logprobs: npt.NDArray[np.float32]
+    tail: npt.NDArray[np.float32]
+    """By position, the mass of all other tokens."""
 
 
 class ChildKey(NamedTuple):
@@ -102,6 +166,7 @@ class Completion:
     stop_id: int | None = None
     logprob_sum: float | None = None
     token_logprobs: npt.NDArray[np.float32] | None = None
+    top: TopLogprobs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +206,8 @@ class Candidate:
     logprob_sum: float | None = None
     token_logprobs: npt.NDArray[np.float32] | None = None
     prompt_hash: str | None = None
+    top: TopLogprobs | None = None
+    """Lies in a table of its own."""
 
     @property
     def level(self) -> int:

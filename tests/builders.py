@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from jobs.curation import make_workers
+from jobs.spec_file import parse_spec
 from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.engines.scripted_author import decode
-from pipeline.generate import Attempt, Hands
+from pipeline.generate import Attempt, Hands, Limits
 from pipeline.pool.pool import PoolStats
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
@@ -85,7 +86,7 @@ def make_spec(
             **execution,
         },
     }
-    return RunSpec.model_validate(content)
+    return parse_spec(content, name="spec.yaml")
 
 
 def write_spec(spec: RunSpec, file: Path) -> Path:
@@ -127,25 +128,28 @@ def run_scripted(
     """What the command does with a spec, from the proof of the location to the seal."""
     if spec.execution.pool == "local":
         spec = rehearsal(spec)
-    run_file = resolve(spec)
+    resolved = resolve(spec)
     prove_create(store, attempt)
-    run_file = create_run(store, run_file)
-    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file))
+    resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
+    run_file = resolved.run_file
+    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
     try:
         hands.pool.start()
         hands.workers.start()
-        Attempt(
-            open_run_value(run_file),
+        whole = Attempt(
+            resolved.run,
             attempt,
             store=store,
             hands=hands,
-            pace=pace_of(spec.execution),
+            pace=pace_of(spec),
             watch=watch or Bystander(),
-        ).generate(Ledger(store).all(), max_failed_share=spec.execution.max_failed_share)
+        ).generate(
+            Ledger(store).all(), Limits(spec.execution.max_failed_share, spec.execution.budget)
+        )
     finally:
         hands.workers.close()
         hands.pool.close()
-    return seal(store, run_file)
+    return seal(store, run_file, resolved.run.recipe, partial=not whole)
 
 
 def rows_of(store: Store) -> list[dict[str, Any]]:

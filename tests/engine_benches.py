@@ -7,11 +7,14 @@ from itertools import count
 
 from pipeline.engines.engine import Engine
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
+from pipeline.engines.scripted_author import END, VOCAB_SIZE
 from pipeline.engines.scripted_author import decode as decode_bytes
 from schemas.records import EngineReport, EngineStats, Ids, Outcome, Request, Sampling, to_ids
 
 CONTEXT = 512
 SLOTS = 8
+TOP = 6
+"""The most likely tokens that a request may ask for."""
 
 
 @dataclass
@@ -69,13 +72,13 @@ def scripted_bench() -> Bench:
         ScriptedEngine(config),
         encode=lambda text: to_ids(list(text.encode())),
         decode=decode_bytes,
-        stop_id=258,
-        vocab_size=259,
+        stop_id=END,
+        vocab_size=VOCAB_SIZE,
         opening="You are a helpful assistant. ",
     )
 
 
-def vllm_bench() -> Bench:
+def vllm_bench(*, adapter: str | None = None) -> Bench:
     from transformers import AutoTokenizer
 
     from jobs.prepare_model import prepare
@@ -85,11 +88,13 @@ def vllm_bench() -> Bench:
     tokenizer = AutoTokenizer.from_pretrained(location)
     config = VllmConfig(
         model=location,
+        adapter=adapter,
         context=CONTEXT,
         dtype="float32",
         max_num_seqs=SLOTS,
         max_num_batched_tokens=512,
         kv_cache_gib=0.25,
+        top_logprobs=TOP,
         log_level="ERROR",
     )
     system = "You are a curious user who asks short questions about science and travel." * 3

@@ -97,7 +97,7 @@ def wire_to(endpoint: str) -> Iterator[tuple[str, Wire]]:
             elif fate == "deliver":
                 self._answer(status, headers, answer)
             else:
-                self._answer(int(fate.removeprefix("done, ")), [], b"")
+                self._answer(int(fate.removeprefix("done, ")), [("Content-Length", "0")], b"")
 
         do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = handle_any
 
@@ -105,7 +105,6 @@ def wire_to(endpoint: str) -> Iterator[tuple[str, Wire]]:
             self.send_response_only(status)
             for key, value in headers:
                 self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
@@ -133,5 +132,7 @@ def _forward(
     answer = response.read()
     hop = {"content-length", "transfer-encoding", "connection"}
     kept = [(k, v) for k, v in response.getheaders() if k.lower() not in hop]
+    # The answer to HEAD tells a length without having a body.
+    kept.append(("Content-Length", response.getheader("Content-Length", str(len(answer)))))
     connection.close()
     return response.status, kept, answer

@@ -8,9 +8,9 @@ import numpy as np
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
 from pipeline.storage.store import Store
 from schemas.dialect import Dialect
-from schemas.fingerprint import Identity, run_id
+from schemas.fingerprint import Identity, ModelIdentity, run_id
 from schemas.generation_spec import GenerationSpec, LevelSpec, ModelSpec, RootsSpec, Topic
-from schemas.manifest import Counts, Manifest, RunFile, ShardEntry, Software
+from schemas.manifest import Counts, Manifest, RowCount, RunFile, ShardEntry, Software
 from schemas.measures import no_measures
 from schemas.records import KEEP, Candidate, Node, Verdict, to_ids
 
@@ -82,11 +82,8 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
         levels=(LevelSpec(role="user", fanout=2, max_tokens=16),),
     )
     identity = Identity(
-        weights="w",
-        tokenizer="t",
-        template="c",
-        dialect="d",
-        recipe_version=1,
+        models=(ModelIdentity(weights="w", tokenizer="t", template="c", dialect="d"),),
+        recipe="tg-sft 1",
         curation={"selection": "1"},
     )
     dialect = Dialect(
@@ -104,8 +101,10 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
         arborist=arborist,
         generation=spec,
         identity=identity,
-        dialect=dialect,
-        openings={"cats": (1, 2, 3)},
+        rows=RowCount(good=1),
+        tongues=(0,),
+        dialects=(dialect,),
+        phrases=({},),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Literal
 
 import numpy as np
 
@@ -22,14 +23,16 @@ def curate(
     measures: Measures,
     *,
     fanout: int,
+    compared: Literal["cohort", "siblings"],
     spec: CurationSpec,
     texts: Sequence[str] | None = None,
 ) -> list[Verdict]:
     """Failures, then filters, then the selection of `fanout` children of each parent.
 
-    `candidates` are a whole wave in row order, and `measures` and `texts` are theirs, row by row;
-    `texts` are what was measured, where that is not the candidates' whole texts. A family of which
-    fewer than `fanout` pass keeps fewer.
+    Repeats are looked for among the siblings of a family, or among all of the wave, which a
+    cohort's openings are. `candidates` are a whole wave in row order, and `measures` and `texts`
+    are theirs, row by row; `texts` are what was measured, where that is not the candidates' whole
+    texts. A family of which fewer than `fanout` pass keeps fewer.
     """
     assert len(measures) == len(candidates), "measures are not those of the candidates"
     if not candidates:
@@ -37,7 +40,7 @@ def curate(
     reasons = fall_to_filters(candidates, measures, spec.filters)
     closed = np.array([reason is not None for reason in reasons])
     families = _families(candidates)
-    crowd = crowd_of(families, closed, candidates[0].role, at_openings=candidates[0].level == 1)
+    crowd = crowd_of(families, closed, candidates[0].role, in_all=compared == "cohort")
     texts = [candidate.text for candidate in candidates] if texts is None else texts
     selection = Selection(
         node_ids=[candidate.node_id for candidate in candidates],

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schemas.curation_spec import AlphabetSpec, AnyFilter, LanguageSpec
+from schemas.curation_spec import AlphabetSpec, AnyFilter, DisagreesSpec, LanguageSpec
 
 Scores = Mapping[str, float]
 
@@ -25,7 +25,8 @@ class _Limit(NamedTuple):
     score: str
     relation: str
     setting: str | None
-    """None: nothing of the kind is allowed, the threshold is 0."""
+    """None: the threshold is fixed."""
+    fixed: float = 0.0
 
 
 _RELATIONS: dict[str, Callable[[Any, Any], Any]] = {"<": lt, ">": gt}
@@ -51,6 +52,7 @@ _LIMITS: dict[str, tuple[_Limit, ...]] = {
         _Limit("ellipsis_lines", ">", "max_ellipsis_lines"),
     ),
     "alphabet": (_Limit("allowed_letters", "<", "min_share"),),
+    "disagrees": (_Limit("same_answer", "<", None, 1.0),),
     "path_repetition": (_Limit("path_similarity", ">", "max_similarity"),),
     "echo": (_Limit("echo", ">", "max_share"),),
     "likelihood": (
@@ -62,18 +64,21 @@ _LIMITS: dict[str, tuple[_Limit, ...]] = {
     "judge": (_Limit("judge", "<", "min_score"),),
     **{
         name: (_Limit(name, ">", None),)
-        for name in ("empty", "truncated", "role_leak", "boilerplate", "refusal", "pii")
+        for name in (
+            *("empty", "truncated", "role_leak", "boilerplate", "refusal"),
+            *("gives_away", "pii"),
+        )
     },
 }
 
 
 def evidence(entry: AnyFilter, scores: Scores) -> list[Comparison]:
     """What speaks against a turn; as the filter compares it, in float32."""
-    known = {**scores, **_sums(entry, scores)}
+    known = {**scores, **_named(entry, scores)}
     found = []
     for limit in _LIMITS[entry.filter]:
         value = known.get(limit.score)
-        threshold = getattr(entry, limit.setting) if limit.setting else 0.0
+        threshold = getattr(entry, limit.setting) if limit.setting else limit.fixed
         if value is None or threshold is None:
             continue
         if _RELATIONS[limit.relation](np.float32(value), np.float32(threshold)):
@@ -81,11 +86,15 @@ def evidence(entry: AnyFilter, scores: Scores) -> list[Comparison]:
     return found
 
 
-def _sums(entry: AnyFilter, scores: Scores) -> dict[str, float]:
-    """What is compared of languages and letters: the share of all those asked for together."""
+def _named(entry: AnyFilter, scores: Scores) -> dict[str, float]:
+    """What is compared under another name: shares of all languages or letters that are asked for
+    together, the final answer that an entry is about."""
     if isinstance(entry, LanguageSpec):
         shares = [scores.get(f"language_{code}") for code in dict.fromkeys(entry.allowed)]
         return {} if None in shares else {"allowed_languages": sum(filter(None, shares))}
+    if isinstance(entry, DisagreesSpec):
+        same = scores.get(f"same_{entry.final}")
+        return {} if same is None else {"same_answer": same}
     if isinstance(entry, AlphabetSpec) and scores.get("letters"):
         counts = [scores.get(f"letters_{name}") or 0.0 for name in dict.fromkeys(entry.scripts)]
         return {"allowed_letters": sum(counts) / scores["letters"]}

@@ -1,6 +1,7 @@
 """Phrases that are looked for in normalised texts, at the borders of words."""
 
 from collections.abc import Iterable, Set
+from functools import cache
 
 from pipeline.curate.words import normalise
 
@@ -22,3 +23,7 @@ class Phrases:
             return 0
         framed = f" {normalised} "
         return sum(phrase in framed for word in words for phrase in self._by_word[word])
+
+
+phrases_of = cache(Phrases)
+"""The same phrases are made ready but once."""

@@ -57,9 +57,9 @@ class Block:
         return self._benchmark.covered(self.words)
 
     def shingles(self, role: Role, *, back: int = 0) -> list[Hashes]:
-        """By turn, those of its own text, or of the text so many turns above it.
+        """By turn, those of its own text, or of the text so many turns before it.
 
-        As the turns of a role are shingled; none where nothing stands so far above.
+        As the turns of a role are shingled; none where nothing was said so long before.
         """
         key = back, role == "user"
         if key not in self._shingles:
@@ -122,14 +122,15 @@ class Reading:
         return self._block.benchmark_words[self._index]
 
     def shingles(self, role: Role, *, back: int = 0) -> Hashes:
-        """Those of its text, or of the text so many turns above, as turns of a role have them."""
+        """Those of its text, or of the text so many turns before, as turns of a role have them."""
         return self._block.shingles(role, back=back)[self._index]
 
 
 def _said(turn: Turn, back: int) -> str:
     if not back:
         return turn.text
-    return turn.above[-back] if back <= len(turn.above) else ""
+    before = turn.before
+    return before[-back] if back <= len(before) else ""
 
 
 def _decode(codes: npt.NDArray[np.unsignedinteger]) -> str:

@@ -10,6 +10,7 @@ from pipeline.curate.vectors import quantise
 from schemas.curation_spec import DiversitySpec
 from schemas.errors import FilterError
 from schemas.measures import Scores, Turns, Vectors
+from schemas.records import Role
 
 Embed = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
@@ -26,7 +27,7 @@ def place(turns: Turns, spec: DiversitySpec, embed: Embed) -> Placed:
     """Embeds each distinct text once, turns and queries together."""
     used, families = np.unique(turns.families, return_inverse=True)
     above = [turns.above[family] for family in used.tolist()]
-    queries = [texts[0] if spec.query == "topic" else texts[-1] for texts in above]
+    queries = [_query(turns.role, texts, spec) for texts in above]
     rows = {text: row for row, text in enumerate(dict.fromkeys([*turns.texts, *queries]))}
     vectors = quantise(_embedded(list(rows), embed, turns))
     own = vectors[[rows[text] for text in turns.texts]]
@@ -34,6 +35,13 @@ def place(turns: Turns, spec: DiversitySpec, embed: Embed) -> Placed:
     relevance = _cosines(own, asked).astype(np.float32)
     relevance[np.array([not text.strip() for text in queries])[families]] = np.nan
     return Placed(own, relevance)
+
+
+def _query(role: Role, above: tuple[str, ...], spec: DiversitySpec) -> str:
+    if spec.query == "parent":
+        return above[-1]
+    # No system prompt stands above a plain text.
+    return above[1] if role == "text" else above[0]
 
 
 def _embedded(texts: list[str], embed: Embed, turns: Turns) -> npt.NDArray[np.float32]:

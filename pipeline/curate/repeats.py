@@ -1,6 +1,6 @@
 """Repeats: candidates that say the same as another of their scope, or nearly the same.
 
-The scope of a candidate is its family; at level 1 it is the whole wave, a cohort's openings.
+The scope of a candidate is its family, or the whole wave where that is a cohort's openings.
 """
 
 from collections import defaultdict
@@ -34,10 +34,10 @@ class Crowd(NamedTuple):
     role: Role
 
 
-def crowd_of(families: Sequence[range], closed: Closed, role: Role, *, at_openings: bool) -> Crowd:
-    """Those to be compared; `at_openings` is level 1."""
+def crowd_of(families: Sequence[range], closed: Closed, role: Role, *, in_all: bool) -> Crowd:
+    """Those to be compared: in their family, or in all of the wave."""
     numbers = np.arange(len(families))
-    scopes = np.repeat(np.zeros_like(numbers) if at_openings else numbers, list(map(len, families)))
+    scopes = np.repeat(np.zeros_like(numbers) if in_all else numbers, list(map(len, families)))
     crowded = np.bincount(scopes, weights=~closed) > 1
     rows = np.flatnonzero(~closed & crowded[scopes])
     return Crowd(rows, scopes[rows], role)

@@ -2,7 +2,7 @@
 
 It is greedy. The best candidate left of a family is kept, and what repeats it is dropped with it
 as the keeper; so a keeper is always a kept node. What is left once the family is full is surplus.
-At level 1 a kept opening also drops what repeats it in the families after its own.
+A kept opening also drops what repeats it in the families after its own, in all of the cohort.
 """
 
 from collections.abc import Sequence

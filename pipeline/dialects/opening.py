@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.dialects.frames import Turn
 from pipeline.dialects.rendering import (
     Marker,
     Messages,
@@ -16,14 +17,10 @@ from pipeline.dialects.rendering import (
 )
 from pipeline.dialects.tokenizer import Tokenizer, decode
 from schemas.dialect import Dialect
-from schemas.records import Ids, Role, to_ids
+from schemas.records import Ids, to_ids
 
-
-class Turn(NamedTuple):
-    """One turn, with its text as its ids decode."""
-
-    role: Role
-    text: str
+NEXT_TEXTS = tuple(text for (text,) in made_up_texts(1))
+"""For a turn that is not there yet."""
 
 
 def opening_ids(tokenizer: Tokenizer, dialect: Dialect, system_text: str) -> Ids:
@@ -39,27 +36,54 @@ def template_prompt(
     dialect: Dialect,
     system_text: str,
     turns: Sequence[Turn],
+    next_texts: Sequence[str] = NEXT_TEXTS,
 ) -> Ids:
-    """The template's own tokens up to where the turn after these starts."""
+    """The template's own tokens up to where the turn after these starts.
+
+    Before a user's turn this is what stands before all of `next_texts` alike.
+    """
     if not turns or turns[-1].role == "assistant":
-        return _before_next(tokenizer, dialect, system_text, turns, "user")
+        following = [[*turns, Turn("user", text)] for text in next_texts]
+        return _before_last(tokenizer, dialect, system_text, following)
     messages = _messages(dialect, system_text, turns)
     rendered = render(tokenizer, messages, ask=True)
     ids = to_ids(tokenizer(rendered, add_special_tokens=False)["input_ids"])
     if _ends_with(ids, dialect.ask_assistant) or writes_prompt(tokenizer, messages):
         return ids
-    return _before_next(tokenizer, dialect, system_text, turns, "assistant")
+    following = [[*turns, Turn("assistant", text)] for text in NEXT_TEXTS]
+    return _before_last(tokenizer, dialect, system_text, following)
 
 
-def _before_next(
-    tokenizer: Tokenizer, dialect: Dialect, system_text: str, turns: Sequence[Turn], role: Role
+def telling_text(tokenizer: Tokenizer, dialect: Dialect) -> str:
+    """The one of `NEXT_TEXTS` that takes as much of the marker before it as any may take.
+
+    What stands before it stands before all of them: rendering it alone is enough.
+    """
+    lengths = {
+        text: len(template_prompt(tokenizer, dialect, "", [], [text])) for text in NEXT_TEXTS
+    }
+    return min(lengths, key=lengths.__getitem__)
+
+
+def _before_last(
+    tokenizer: Tokenizer, dialect: Dialect, system_text: str, following: Sequence[list[Turn]]
 ) -> Ids:
-    """The ids before the text of a next turn, as far as they do not depend on that text."""
+    """The ids before the last text of conversations that differ in it, as far as they agree."""
     found = []
-    for (text,) in made_up_texts(1):
-        messages = _messages(dialect, system_text, [*turns, Turn(role, text)])
-        found.append(gaps(tokenizer, render(tokenizer, messages), [text])[:1])
+    for turns in following:
+        rendered = render(tokenizer, _messages(dialect, system_text, turns))
+        found.append(gaps(tokenizer, rendered, [turns[-1].text])[:1])
     return to_ids(shared_gaps(tokenizer, found)[0])
+
+
+def system_gaps(tokenizer: Tokenizer, dialect: Dialect) -> tuple[Marker, Marker]:
+    """The ids before a system text, and between it and the first user's text."""
+    found = []
+    for system, user in made_up_texts(2):
+        messages = _messages(dialect, system, [Turn("user", user)])
+        found.append(gaps(tokenizer, render(tokenizer, messages), [system, user])[:2])
+    before, after = shared_gaps(tokenizer, found)
+    return before, after
 
 
 def _ends_with(ids: Ids, marker: Marker) -> bool:
@@ -102,6 +126,6 @@ def bos_report(tokenizer: Tokenizer, dialect: Dialect) -> BosReport:
     bos = tokenizer.bos_token_id
     if bos is None:
         return BosReport(None, False, False)
-    opening = opening_ids(tokenizer, dialect, "")
+    writes = dialect.chats and int(opening_ids(tokenizer, dialect, "")[0]) == bos
     plain = tokenizer("x")["input_ids"]
-    return BosReport(decode(tokenizer, [bos]), int(opening[0]) == bos, plain[0] == bos)
+    return BosReport(decode(tokenizer, [bos]), writes, plain[0] == bos)

@@ -43,7 +43,7 @@ def leak_ids(
 ) -> tuple[int, ...]:
     """All control tokens but those spared and those that end the turns of every role."""
     harmless = set.intersection(*(set(role.ids) for role in stops)).union(spared)
-    return tuple(sorted(_control_ids(tokenizer, markers) - harmless))
+    return tuple(sorted(control_ids(tokenizer, markers) - harmless))
 
 
 def leak_strings(tokenizer: Tokenizer, markers: Markers, stops: Sequence[Stops]) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def _with_ends(tokenizer: Tokenizer, closing: Stops, eos_ids: Sequence[int]) -> 
 
 def _pieces(tokenizer: Tokenizer, markers: Markers, marker: Marker) -> Iterator[int | str]:
     """A marker's control tokens, and the texts between them without white space around."""
-    control = _control_ids(tokenizer, markers)
+    control = control_ids(tokenizer, markers)
     for is_control, run in groupby(marker, key=control.__contains__):
         if is_control:
             yield from run
@@ -87,7 +87,7 @@ def _pieces(tokenizer: Tokenizer, markers: Markers, marker: Marker) -> Iterator[
             yield text
 
 
-def _control_ids(tokenizer: Tokenizer, markers: Markers) -> set[int]:
+def control_ids(tokenizer: Tokenizer, markers: Markers) -> set[int]:
     """Special tokens, and what the template uses like them: some role openers are not declared."""
     added = tokenizer.added_tokens_decoder
     special = {i for i, token in added.items() if token.special}

@@ -36,7 +36,7 @@ class Tokenizer(Protocol):
 
 
 def load_tokenizer(location: str) -> Tokenizer:
-    """The fast tokenizer of a local model directory, which must have a chat template."""
+    """The fast tokenizer of a local model directory."""
     directory = _directory(location)
     tokenizer = _load(directory)
     if not tokenizer.is_fast:
@@ -46,7 +46,6 @@ def load_tokenizer(location: str) -> Tokenizer:
             "beside the model's weights; transformers can often write one: "
             "AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR)."
         )
-    template_digest(tokenizer)
     return tokenizer
 
 
@@ -75,33 +74,46 @@ def tokenizer_digest(location: str) -> str:
 
 
 def template_digest(tokenizer: Tokenizer) -> str:
-    """SHA-256 of the text of the chat template."""
+    """SHA-256 of the text of the chat template; empty where there is none."""
     try:
         template: str = tokenizer.get_chat_template()
-    except ValueError as error:
-        raise ModelError(
-            f"The tokenizer in {tokenizer.name_or_path} has no default chat template, so there is "
-            "no telling how its model marks the turns of a user and an assistant. Use the "
-            "instruction-tuned version of the model, or put the template it was tuned with into "
-            "chat_template.jinja in that directory."
-        ) from error
+    except ValueError:
+        return ""
     return digest(template.encode())
 
 
 def generation_eos_ids(location: str) -> tuple[int, ...]:
     """The ids that the model's generation_config.json names as the end of a text; () if none."""
     file = _directory(location) / "generation_config.json"
-    if not file.is_file():
-        return ()
-    found = _read_json(file).get("eos_token_id")
+    return _token_ids(file, _content(file), "eos_token_id")
+
+
+def declared_bos_ids(location: str) -> tuple[int, ...]:
+    """What config.json, then generation_config.json, name as the beginning of a text."""
+    directory = _directory(location)
+    found: list[int] = []
+    for file in (directory / "config.json", directory / "generation_config.json"):
+        content = _content(file)
+        # Where a model also sees or hears, its texts have a part of their own.
+        for part in (content, content.get("text_config") or {}):
+            found += _token_ids(file, part, "bos_token_id")
+    return tuple(dict.fromkeys(found))
+
+
+def _token_ids(file: Path, content: dict[str, Any], key: str) -> tuple[int, ...]:
+    found = content.get(key)
     if found is None:
         return ()
     ids = found if isinstance(found, list) else [found]
     if not all(type(i) is int and i >= 0 for i in ids):
         raise ModelError(
-            f"eos_token_id in {file} is {found!r}; expected a token id or a list of token ids."
+            f"{key} in {file} is {found!r}; expected a token id or a list of token ids."
         )
     return tuple(ids)
+
+
+def _content(file: Path) -> dict[str, Any]:
+    return _read_json(file) if file.is_file() else {}
 
 
 def _directory(location: str) -> Path:
@@ -109,8 +121,8 @@ def _directory(location: str) -> Path:
     if not directory.is_dir():
         raise ModelError(
             f"There is no model directory at {location}. Expected a local directory with the "
-            "weights, the tokenizer and the chat template of one model. Nothing is ever "
-            "downloaded from here; fetch the model first, for example with "
+            "weights, the tokenizer and, where it chats, the template of one model. Nothing is "
+            "ever downloaded from here; fetch the model first, for example with "
             "`hf download NAME --local-dir DIR`, and give that directory."
         )
     return directory

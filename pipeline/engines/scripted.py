@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.engines.scripted_author import VOCAB_SIZE, Author, Turn
 from pipeline.engines.scripted_config import ScriptedConfig
+from pipeline.engines.scripted_logprobs import TOKEN_LOGPROB, scripted_top_logprobs
 from pipeline.engines.validity import EngineLimits, refuse, why_invalid
 from schemas.errors import EngineError
 from schemas.records import (
@@ -23,13 +24,12 @@ from schemas.records import (
     Failure,
     Outcome,
     Request,
+    Sampling,
 )
 
 __all__ = ["TOKEN_LOGPROB", "WEIGHTS", "ScriptedConfig", "ScriptedEngine"]
 
 WEIGHTS = "scripted"
-TOKEN_LOGPROB = -1.25
-"""Of every scripted token."""
 
 
 class ScriptedEngine:
@@ -41,7 +41,7 @@ class ScriptedEngine:
         self._faulty = config.faulty(incarnation)
         self._poison = config.poison.encode() if config.poison and self._faulty else None
         self._author = Author(config)
-        self._limits = EngineLimits(config.context, VOCAB_SIZE)
+        self._limits = EngineLimits(config.context, VOCAB_SIZE, max_top_logprobs=VOCAB_SIZE)
         self._own_seeds = count(incarnation << 48)
         self._refused: list[Outcome] = []
         self._waiting: deque[Request] = deque()
@@ -166,11 +166,11 @@ class ScriptedEngine:
             self._tokens += turn.num_sampled
             last_step = self._steps + max(1, -(-turn.num_sampled // per_step))
             key = ChildKey(request.parent_id, request.kind, index)
-            outcome = _outcome(key, turn, sampling.logprobs)
+            outcome = _outcome(key, turn, sampling)
             self._running.setdefault(last_step, []).append(outcome)
 
 
-def _outcome(key: ChildKey, turn: Turn, logprobs: str) -> Outcome:
+def _outcome(key: ChildKey, turn: Turn, sampling: Sampling) -> Outcome:
     if turn.failed:
         return Failure(key, "engine", "the scripted engine fails this child, as asked")
     num_tokens = len(turn.token_ids)
@@ -180,6 +180,7 @@ def _outcome(key: ChildKey, turn: Turn, logprobs: str) -> Outcome:
         turn.text,
         turn.finish_reason,
         turn.stop_id,
-        None if logprobs == "none" else TOKEN_LOGPROB * num_tokens,
-        np.full(num_tokens, TOKEN_LOGPROB, np.float32) if logprobs == "tokens" else None,
+        None if sampling.logprobs == "none" else TOKEN_LOGPROB * num_tokens,
+        np.full(num_tokens, TOKEN_LOGPROB, np.float32) if sampling.logprobs == "tokens" else None,
+        scripted_top_logprobs(turn, sampling.top_logprobs) if sampling.top_logprobs else None,
     )

@@ -5,6 +5,7 @@ a phrase from the table whose turn it is, so turns are cheap, ordinary-looking, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import shake_128
 from itertools import accumulate, cycle
 from math import exp, log
@@ -17,9 +18,10 @@ from pipeline.engines.scripted_config import ScriptedConfig
 from pipeline.engines.trim import trim_stop_string
 from schemas.records import Ids, Kind, Sampling
 
-CONTROL_TEXTS = {256: "<user>", 257: "<assistant>", 258: "<end>"}
-VOCAB_SIZE = 259
+CONTROL_TEXTS = {256: "<user>", 257: "<assistant>", 258: "<end>", 259: "<bos>"}
+VOCAB_SIZE = 260
 OPEN_USER = 256
+END = 258
 
 DUPLICATE = b"Could you tell me a little more about that?"
 
@@ -97,21 +99,31 @@ class Author:
 
     def write(self, seed: int, sampling: Sampling, kind: Kind = "turn") -> Turn:
         """The turn of the child with this seed; a judgement is a number from 1 to 5."""
-        name = seed.to_bytes(16, "little", signed=True)
+        if sampling.ignore_eos and not sampling.stop_ids:
+            return self._write_on(seed, sampling, kind)
+        name = _name(seed)
         picks = shake_128(name).digest(self._num_hash)
         habit = self._habit(int.from_bytes(picks[:2], "little")) if self._habits else None
         if kind == "judge" and habit is None:
             score = str(1 + picks[_HEAD_BYTES] % 5)
             return _end(_ids(score.encode()), score, sampling)
         if habit == "truncate" or not sampling.stop_ids:
-            num_phrases = sampling.max_tokens // _SHORTEST_PHRASE + 1
-            body = _prose(shake_128(name).digest(_HEAD_BYTES + num_phrases)[_HEAD_BYTES:])
+            body = _prose_of(name, sampling.max_tokens)
         else:
             rank = int.from_bytes(picks[2:4], "little") % _NUM_QUANTILES
             body = _prose(picks[_HEAD_BYTES : _HEAD_BYTES + self._phrase_counts[rank]])
         if habit is None or habit == "truncate":
             return _end(_ids(body), body.decode(), sampling)
         return _odd_turn(habit, body, sampling)
+
+    def _write_on(self, seed: int, sampling: Sampling, kind: Kind) -> Turn:
+        """A turn that goes on past its end until max_tokens, the end among its ids."""
+        turn = self.write(seed, replace(sampling, stop_ids=(END,), ignore_eos=False), kind)
+        if turn.stop_id is None:
+            return turn
+        more = _ids(_prose_of(b"more" + _name(seed), sampling.max_tokens))
+        ids = np.concatenate([turn.token_ids, [turn.stop_id], more], dtype=np.int32)
+        return _end(ids, decode(ids), sampling)
 
     def _habit(self, draw: int) -> str | None:
         return next((habit for bound, habit in self._habits if draw < bound), None)
@@ -147,6 +159,16 @@ def _end(ids: Ids, text: str, sampling: Sampling) -> Turn:
             trimmed = trim_stop_string(ids, stop_string, decode)
             ids, text, stop, finish = trimmed.token_ids, trimmed.text, None, "stop"
     return Turn(ids, text, finish, stop)
+
+
+def _name(seed: int) -> bytes:
+    return seed.to_bytes(16, "little", signed=True)
+
+
+def _prose_of(name: bytes, num_bytes: int) -> bytes:
+    """At least so many."""
+    num_phrases = num_bytes // _SHORTEST_PHRASE + 1
+    return _prose(shake_128(name).digest(_HEAD_BYTES + num_phrases)[_HEAD_BYTES:])
 
 
 def _prose(picks: bytes) -> bytes:

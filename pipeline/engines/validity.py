@@ -11,11 +11,12 @@ class EngineLimits(NamedTuple):
     context: int
     """Tokens a prompt and its answer may take together."""
     vocab_size: int
+    max_top_logprobs: int
 
 
 def why_invalid(request: Request, limits: EngineLimits) -> str | None:
     """What is wrong with a request, for people; None for a request that can work."""
-    return _bad_prompt(request, limits) or _bad_sampling(request)
+    return _bad_prompt(request, limits) or _bad_sampling(request) or _bad_top(request, limits)
 
 
 def refuse(request: Request, message: str) -> list[Outcome]:
@@ -60,3 +61,10 @@ def _bad_sampling(request: Request) -> str | None:
     name = broken[0]
     found = getattr(request, name) if hasattr(request, name) else getattr(sampling, name)
     return f"{name} is {found}, which no engine supports"
+
+
+def _bad_top(request: Request, limits: EngineLimits) -> str | None:
+    asked = request.sampling.top_logprobs
+    if 0 <= asked <= limits.max_top_logprobs:
+        return None
+    return f"top_logprobs is {asked}; this engine gives 0 to {limits.max_top_logprobs}"

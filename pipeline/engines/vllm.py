@@ -11,6 +11,7 @@ from collections import deque
 from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pipeline.engines.adapter import lora_request
 from pipeline.engines.distribution import require_one_vllm
 from pipeline.engines.trim import Decode
 from pipeline.engines.validity import EngineLimits, refuse, why_invalid
@@ -22,6 +23,8 @@ from schemas.errors import EngineError
 from schemas.records import ChildKey, EngineReport, EngineStats, Failure, Outcome, Request, Sampling
 
 if TYPE_CHECKING:
+    from vllm.config import ModelConfig
+    from vllm.lora.request import LoRARequest
     from vllm.v1.engine.llm_engine import LLMEngine
 
 __all__ = ["VllmConfig", "VllmEngine"]
@@ -46,7 +49,8 @@ class VllmEngine:
         self._config = config
         self._engine: LLMEngine | None = None
         self._decode: Decode | None = None
-        self._limits = EngineLimits(config.context, 0)
+        self._limits = EngineLimits(config.context, 0, 0)
+        self._adapter: LoRARequest | None = None
         self._inbox: deque[Request] = deque()
         self._refused: list[Outcome] = []
         self._children: dict[str, _Child] = {}
@@ -61,18 +65,17 @@ class VllmEngine:
     def start(self) -> EngineReport:
         """Load the model."""
         installed = require_one_vllm()
-        weights = weights_digest(self._config.model)
+        weights = weights_digest(self._config.model, self._config.adapter)
         self._hold_process()
         set_environment(self._config)
-        self._engine = self._load()
-        model = self._engine.model_config
-        self._limits = EngineLimits(self._config.context, model.get_vocab_size())
-        self._decode = decoder(self._engine.get_tokenizer())
-        return engine_report(self._engine, installed, weights)
+        engine = self._load()
+        self._limits = _limits(engine.model_config)
+        self._decode = decoder(engine.get_tokenizer())
+        return engine_report(engine, installed, weights)
 
     def add(self, request: Request) -> None:
         """Take a request in."""
-        self._started()
+        self.loaded()
         if (reason := why_invalid(request, self._limits)) is not None:
             self._refused += refuse(request, reason)
         else:
@@ -80,7 +83,7 @@ class VllmEngine:
 
     def step(self) -> list[Outcome]:
         """Hand waiting requests to vLLM, and let it sample a token of each running child."""
-        engine = self._started()
+        engine = self.loaded()
         while self._inbox:
             self._submit(engine, self._inbox.popleft())
         outcomes, self._refused = self._refused, []
@@ -120,7 +123,8 @@ class VllmEngine:
             engine.engine_core.shutdown()
         self._free_process()
 
-    def _started(self) -> "LLMEngine":
+    def loaded(self) -> "LLMEngine":
+        """What vLLM itself calls an engine."""
         if self._engine is None:
             raise EngineError("the vLLM engine is not started, or was closed")
         return self._engine
@@ -149,12 +153,22 @@ class VllmEngine:
             args = engine_args(self._config, on_cpu=on_cpu, seed=seed)
             if on_cpu:
                 _prepare_cpu(self._config.num_threads, compiles=not args["enforce_eager"])
-            return _make_engine(args)
+            self._engine = _make_engine(args)
+            self._load_adapter(self._engine)
+            return self._engine
         except LOAD_ERRORS as error:
-            self._free_process()
+            self.close()
+            adapter = f" with {self._config.adapter}" if self._config.adapter else ""
             raise EngineError(
-                f"vLLM could not load {self._config.model}: {type(error).__name__}: {error}"
+                f"vLLM could not load {self._config.model}{adapter}: "
+                f"{type(error).__name__}: {error}"
             ) from error
+
+    def _load_adapter(self, engine: "LLMEngine") -> None:
+        """Before the first request asks for it, which would be the one to fail."""
+        if self._config.adapter is not None:
+            self._adapter = lora_request(self._config.adapter)
+            engine.add_lora(self._adapter)
 
     def _submit(self, engine: "LLMEngine", request: Request) -> None:
         params = sampling_params(request.sampling)
@@ -166,7 +180,7 @@ class VllmEngine:
             name = str(self._num_submitted)
             self._num_submitted += 1
             try:
-                engine.add_request(name, _tokens(prompt), params)
+                engine.add_request(name, _tokens(prompt), params, lora_request=self._adapter)
             except ValueError as error:
                 self._refused.append(Failure(key, "invalid", f"vLLM refuses it: {error}"))
             else:
@@ -180,6 +194,11 @@ class VllmEngine:
         self._prompt_tokens += child.num_prompt
         self._cached_tokens += output.num_cached_tokens or 0
         return outcome(child.key, child.sampling, sampled, self._decode)
+
+
+def _limits(model: "ModelConfig") -> EngineLimits:
+    vocab_size, top = model.get_vocab_size(), model.max_logprobs
+    return EngineLimits(model.max_model_len, vocab_size, vocab_size if top == -1 else top)
 
 
 def _tokens(prompt: list[int]) -> Any:

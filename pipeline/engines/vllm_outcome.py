@@ -4,8 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.engines.top_logprobs import flat_top_logprobs
 from pipeline.engines.trim import Decode, Trimmed, trim_stop_id, trim_stop_string
-from schemas.records import ChildKey, Completion, Failure, Ids, Outcome, Sampling, to_ids
+from schemas.records import (
+    ChildKey,
+    Completion,
+    Failure,
+    Ids,
+    Outcome,
+    Sampling,
+    TopLogprobs,
+    to_ids,
+)
 
 if TYPE_CHECKING:
     from vllm import SamplingParams
@@ -29,7 +39,9 @@ def sampling_params(sampling: Sampling) -> "SamplingParams":
         repetition_penalty=sampling.repetition_penalty,
         stop_token_ids=list(sampling.stop_ids),
         stop=list(sampling.stop_strings),
-        logprobs=None if sampling.logprobs == "none" else 0,
+        # If set, vLLM leaves out what the tokenizer and generation config end texts with.
+        ignore_eos=sampling.ignore_eos,
+        logprobs=sampling.top_logprobs if _wants_logprobs(sampling) else None,
         flat_logprobs=True,
         # Text is decoded once, at the end; only stop strings need it on the way.
         detokenize=bool(sampling.stop_strings),
@@ -39,6 +51,10 @@ def sampling_params(sampling: Sampling) -> "SamplingParams":
         skip_clone=True,
         output_kind=RequestOutputKind.FINAL_ONLY,
     )
+
+
+def _wants_logprobs(sampling: Sampling) -> bool:
+    return sampling.logprobs != "none" or sampling.top_logprobs > 0
 
 
 def outcome(
@@ -60,7 +76,15 @@ def outcome(
         trimmed.stop_id,
         None if logprobs is None else float(logprobs.sum(dtype=np.float64)),
         logprobs if sampling.logprobs == "tokens" else None,
+        _top(sampling, output, trimmed),
     )
+
+
+def _top(sampling: Sampling, output: "CompletionOutput", trimmed: Trimmed) -> TopLogprobs | None:
+    if not sampling.top_logprobs:
+        return None
+    positions = len(trimmed.token_ids) + (trimmed.stop_id is not None)
+    return flat_top_logprobs(output.logprobs, sampling.top_logprobs, positions)
 
 
 def trim(sampled: Ids, reason: str, stop_reason: int | str | None, decode: Decode) -> Trimmed:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.engines.adapter import adapter_args
 from pipeline.engines.weights import model_directory
 from schemas.errors import EnvironmentMismatch, SpecError
 
@@ -26,6 +27,8 @@ class VllmConfig:
 
     model: str
     """Location of the model's directory."""
+    adapter: str | None = None
+    """Location of the directory of a LoRA adapter that it writes with."""
     context: int
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: str | None = None
@@ -36,6 +39,8 @@ class VllmConfig:
     cpus: float = 1
     gpus: float = 0
     guarantee: Literal["none", "seeded", "batch-invariant"] = "seeded"
+    top_logprobs: int = 0
+    """The most that a request may ask for."""
     log_level: str | None = None
     """Of vLLM's own logging. None: WARNING, or ERROR on a CPU, where it warns of every tensor."""
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -77,10 +82,15 @@ def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any
         "tensor_parallel_size": world_size,
         "distributed_executor_backend": "uni" if world_size == 1 else "mp",
         "seed": seed,
+        # What is stored is what the model believes, before temperature and truncation.
+        "logprobs_mode": "raw_logprobs",
+        "max_logprobs": config.top_logprobs,
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
     chosen |= _cpu_args(config) if on_cpu else _gpu_args(config)
+    if config.adapter is not None:
+        chosen |= adapter_args(config.adapter)
     return chosen | dict(config.args)
 
 

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, NamedTuple
 from schemas.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 NUM_BLOCKS = 4096
 """Sampled over all files of a model, twice: evenly over the bytes, and evenly over the tensors."""
 FEWEST_BLOCKS = 32
@@ -17,9 +19,9 @@ BLOCK_BYTES = 4096
 MAX_HEADER_BYTES = 100 << 20
 
 
-def weights_digest(location: str) -> str:
+def weights_digest(location: str, adapter: str | None = None) -> str:
     """Digest of a model directory: config, index, and of each weights file its header, its length
-    and sampled blocks of its content.
+    and sampled blocks of its content. The same of the adapter that it writes with, if any.
 
     Headers alone would not tell a fine-tuned checkpoint from its base, and reading everything
     takes minutes for a large model. Where the directory lies does not matter.
@@ -33,12 +35,42 @@ def weights_digest(location: str) -> str:
     for file in files:
         for part in _parts(file, num_blocks):
             _update(hasher, file.name, part)
+    if adapter is not None:
+        _update_with_adapter(hasher, adapter)
     return hasher.hexdigest()
+
+
+def _update_with_adapter(hasher: "hashlib.blake2b", location: str) -> None:
+    config = read_adapter_config(location)
+    # Where the base model lay when the adapter was trained, which may be anywhere by now.
+    config.pop("base_model_name_or_path", None)
+    _update(hasher, ADAPTER_CONFIG, json.dumps(config, sort_keys=True).encode())
+    for part in _parts(adapter_directory(location) / ADAPTER_WEIGHTS, NUM_BLOCKS):
+        _update(hasher, ADAPTER_WEIGHTS, part)
+
+
+def read_adapter_config(location: str) -> dict[str, Any]:
+    """What PEFT says of an adapter."""
+    file = adapter_directory(location) / ADAPTER_CONFIG
+    return _read_json(file.read_bytes(), file)
+
+
+def adapter_directory(location: str) -> Path:
+    """The local directory that an adapter's location names, with both files that make one."""
+    folder = _local(location)
+    missing = [n for n in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / n).is_file()]
+    if missing:
+        raise ModelError(
+            f"{location}: found no {' and no '.join(missing)}; expected the directory of a LoRA "
+            f"adapter with {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}, as PEFT's save_pretrained "
+            "makes it, seen from this machine."
+        )
+    return folder
 
 
 def model_directory(location: str) -> Path:
     """The local directory that a model's location names."""
-    folder = Path(location.removeprefix("file://")).expanduser()
+    folder = _local(location)
     if not folder.is_dir():
         raise ModelError(
             f"{location}: no such directory; expected the directory of a model, with config.json "
@@ -46,6 +78,10 @@ def model_directory(location: str) -> Path:
             "download it and give its directory."
         )
     return folder
+
+
+def _local(location: str) -> Path:
+    return Path(location.removeprefix("file://")).expanduser()
 
 
 def _update(hasher: "hashlib.blake2b", name: str, part: bytes) -> None:

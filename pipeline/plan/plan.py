@@ -46,9 +46,8 @@ def parents_per_wave(spec: GenerationSpec, recipe: Recipe, level: int) -> int:
     return max(1, spec.bounds.candidates_per_wave // recipe.rule(spec, level).asked)
 
 
-def make_plan(spec: GenerationSpec, recipe: Recipe) -> Plan:
+def make_plan(spec: GenerationSpec, recipe: Recipe, trees: int) -> Plan:
     """Count without enumerating: waves with equally many parents are counted together."""
-    trees = recipe.num_trees(spec)
     per_cohort = min(spec.bounds.trees_per_cohort, parents_per_wave(spec, recipe, 1), trees)
     cohorts = math.ceil(trees / per_cohort)
     waves = Counter({per_cohort: trees // per_cohort})

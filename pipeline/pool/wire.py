@@ -13,7 +13,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from schemas.records import ChildKey, Completion, Failure, Outcome, Request, Sampling
+from schemas.records import (
+    ChildKey,
+    Completion,
+    Failure,
+    Ids,
+    Outcome,
+    Request,
+    Sampling,
+    TopLogprobs,
+)
+
+Floats = npt.NDArray[np.float32]
 
 _REQUEST = pa.schema(
     [
@@ -41,11 +52,16 @@ _OUTCOME = pa.schema(
         ("stop_id", pa.int32()),
         ("logprob_sum", pa.float64()),
         ("token_logprobs", pa.large_list(pa.float32())),
+        ("top_k", pa.int32()),
+        ("top_ids", pa.large_list(pa.int32())),
+        ("top_logprobs", pa.large_list(pa.float32())),
+        ("top_tail", pa.large_list(pa.float32())),
         ("reason", pa.string()),
         ("message", pa.string()),
     ]
 )
-"""A failure has a `reason`, and nulls where a completion has values."""
+"""A failure has a `reason`, and nulls where a completion has values. The most likely tokens lie
+position by position, `top_k` each."""
 
 _SAMPLINGS = b"samplings"
 
@@ -88,9 +104,22 @@ def pack_outcomes(outcomes: Sequence[Outcome]) -> bytes:
     }
     ids = [one.token_ids if isinstance(one, Completion) else None for one in outcomes]
     logprobs = [one.token_logprobs if isinstance(one, Completion) else None for one in outcomes]
+    tops = [one.top if isinstance(one, Completion) else None for one in outcomes]
     columns["token_ids"] = _lists(ids, pa.int32())
     columns["token_logprobs"] = _lists(logprobs, pa.float32())
+    columns |= _top_columns(tops)
     return _pack(_OUTCOME, columns, outcomes)
+
+
+def _top_columns(tops: Sequence[TopLogprobs | None]) -> dict[str, pa.Array]:
+    return {
+        "top_k": pa.array([None if top is None else top.ids.shape[1] for top in tops], pa.int32()),
+        "top_ids": _lists([None if top is None else top.ids.ravel() for top in tops], pa.int32()),
+        "top_logprobs": _lists(
+            [None if top is None else top.logprobs.ravel() for top in tops], pa.float32()
+        ),
+        "top_tail": _lists([None if top is None else top.tail for top in tops], pa.float32()),
+    }
 
 
 def unpack_outcomes(payload: bytes) -> list[Outcome]:
@@ -102,8 +131,16 @@ def unpack_outcomes(payload: bytes) -> list[Outcome]:
 
 def _outcome(parent_id: str, kind: Any, child_index: int, *rest: Any) -> Outcome:
     key = ChildKey(parent_id, kind, child_index)
-    *made, reason, message = rest
-    return Completion(key, *made) if reason is None else Failure(key, reason, message)
+    *made, k, ids, logprobs, tail, reason, message = rest
+    if reason is not None:
+        return Failure(key, reason, message)
+    made.append(None if k is None else _top(k, ids, logprobs, tail))
+    return Completion(key, *made)
+
+
+def _top(k: int, ids: Ids, logprobs: Floats, tail: Floats) -> TopLogprobs:
+    shape = len(tail), k
+    return TopLogprobs(ids.reshape(shape), logprobs.reshape(shape), tail)
 
 
 def _pack(schema: pa.Schema, columns: dict[str, pa.Array], values: Sequence[Any]) -> bytes:

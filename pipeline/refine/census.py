@@ -34,7 +34,8 @@ class Source(NamedTuple):
 
     location: str
     run_id: str
-    dialect: Dialect
+    dialects: tuple[Dialect, ...]
+    """By model index."""
     signed: bool
     """Whether its stored signatures may be compared with those made here."""
 
@@ -57,7 +58,8 @@ class CohortFiles(NamedTuple):
 def source_of(location: str, run_file: RunFile) -> Source:
     """How the rows of a run are read."""
     signed = signed_here(run_file.identity.curation)
-    return Source(location, run_file.run_id, run_file.dialect, signed)
+    dialects = tuple(run_file.dialects[tongue] for tongue in run_file.tongues)
+    return Source(location, run_file.run_id, dialects, signed)
 
 
 def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[CohortFiles]:

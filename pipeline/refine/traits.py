@@ -212,13 +212,14 @@ def _features(wave: _Wave) -> tuple[Signatures, Vectors] | None:
 
 def _texts(wave: _Wave) -> list[str]:
     """What a reader sees of the wanted rows."""
-    table = read_shard(wave.store, wave.files.nodes, ["text", "reasoning_tokens"])
+    table = read_shard(wave.store, wave.files.nodes, ["text", "reasoning_tokens", "model_index"])
     table = table.filter(pa.array(wave.wanted))
     texts: list[str] = table.column("text").to_pylist()
     reasoning = table.column("reasoning_tokens").to_numpy()
+    models = table.column("model_index").to_numpy()
     for row in np.flatnonzero(reasoning).tolist():
         turn = replace(_TURN, text=texts[row], reasoning_tokens=int(reasoning[row]))
-        texts[row] = visible_text(turn, wave.source.dialect)
+        texts[row] = visible_text(turn, wave.source.dialects[models[row]])
     return texts
 
 

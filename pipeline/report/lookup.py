@@ -14,7 +14,8 @@ from pipeline.storage.store import Store
 from schemas.errors import CorruptData, UserError
 from schemas.manifest import Manifest, ShardEntry, Table
 from schemas.node_table import from_table
-from schemas.records import Candidate, Node
+from schemas.records import Candidate, Node, Root
+from schemas.root_table import from_root_table
 from schemas.wave_id import WaveId
 
 Manifests = Mapping[str, Manifest]
@@ -32,6 +33,15 @@ class Found(NamedTuple):
     wave: WaveId
 
 
+class Child(NamedTuple):
+    """What became of a row below a node."""
+
+    drop_reason: str | None
+    """None for a kept one."""
+    given: bool
+    """Whether nobody was asked for it."""
+
+
 class Later(NamedTuple):
     """A node that a refinement left out after it was kept."""
 
@@ -43,7 +53,7 @@ class Later(NamedTuple):
 
 
 def find_node(store: Store, manifests: Manifests, prefix: str) -> Found:
-    """The one node whose id begins so, kept or dropped."""
+    """The one node whose id begins so: kept, dropped, or beside the tree."""
     found: list[Found] = []
     for wave, ids in _node_ids(store, manifests):
         hits = ids.filter(pc.starts_with(ids, prefix))
@@ -56,8 +66,8 @@ def find_node(store: Store, manifests: Manifests, prefix: str) -> Found:
         raise UserError(_ambiguous(store, prefix, sorted(hit.node_id for hit in found)))
     raise UserError(
         f"{store.location}: no node of its {len(manifests)} committed waves has an id that begins "
-        f"with {prefix!r}. Ids are the column node_id of the tables below nodes/ and dropped/; "
-        "`arborist status` tells how far the run is."
+        f"with {prefix!r}. Ids are the column node_id of the tables below nodes/, dropped/ and "
+        "asides/; `arborist status` tells how far the run is."
     )
 
 
@@ -74,7 +84,7 @@ def _node_ids(store: Store, manifests: Manifests) -> Iterator[tuple[WaveId, pa.C
     entries = [
         (WaveId.parse(manifest.wave), entry)
         for manifest in manifests.values()
-        for entry in _entries(manifest, "nodes", "dropped")
+        for entry in _entries(manifest, "nodes", "dropped", "asides")
     ]
     tables = _read_all(store, [entry for _, entry in entries], ["node_id"])
     for (wave, _), table in zip(entries, tables, strict=True):
@@ -128,18 +138,34 @@ def _kept_row(store: Store, manifests: Manifests, node_id: str, wave: WaveId) ->
     )
 
 
-def children_of(store: Store, manifests: Manifests, node: Node, wave: WaveId) -> list[str | None]:
-    """The drop reason of each candidate below a node, None for a kept one."""
+def root_of(store: Store, manifests: Manifests, tree_id: int, wave: WaveId) -> Root:
+    """What a tree grows from; it lies with the first wave of its cohort."""
+    first = WaveId(wave.path[:1])
+    manifest = manifests.get(first.name)
+    for entry in _entries(manifest, "roots") if manifest else ():
+        table = read_shard(store, entry)
+        rows = table.filter(pc.equal(table.column("tree_id"), tree_id))
+        if rows.num_rows:
+            return from_root_table(rows)[0]
+    raise CorruptData(
+        f"{store.location}: wave {first.name} has no row of tree {tree_id} below roots/. "
+        "`arborist verify` lists all defects of the run."
+    )
+
+
+def children_of(store: Store, manifests: Manifests, node: Node, wave: WaveId) -> list[Child]:
+    """All rows below a node."""
     if not node.verdict.kept:
         return []
     # A root lies in the wave of its openings.
     is_root = not node.candidate.level
     below = [wave] if is_root else [w for w in map(WaveId.parse, manifests) if w.parent == wave]
     entries = [e for child in below for e in _entries(manifests[child.name], "nodes", "dropped")]
-    found: list[str | None] = []
-    for table in _read_all(store, entries, ["parent_id", "drop_reason"]):
+    found: list[Child] = []
+    for table in _read_all(store, entries, ["parent_id", "drop_reason", "origin"]):
         own = table.filter(pc.equal(table.column("parent_id"), node.candidate.node_id))
-        found += own.column("drop_reason").to_pylist()
+        reasons, origins = own.column("drop_reason").to_pylist(), own.column("origin").to_pylist()
+        found += [Child(r, o == "given") for r, o in zip(reasons, origins, strict=True)]
     return found
 
 

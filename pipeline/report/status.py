@@ -1,14 +1,12 @@
-"""How far a run is: counts by level and reason, speed, and what is left."""
+"""How far a run is: counts by level and reason, speed, what is spent, and what is left."""
 
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 
-from pipeline.plan.plan import Plan, make_plan
-from pipeline.tree.recipe import Recipe
-from schemas.generation_spec import GenerationSpec
+from pipeline.plan.budget import HOUR_S, Limit, Spending, Spent, limits
+from pipeline.plan.plan import LevelPlan, Plan
+from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Manifest
 from schemas.wave_id import WaveId
 
@@ -27,13 +25,24 @@ class LevelStatus:
     dropped: Counter[str] = field(default_factory=Counter)
     prompt_tokens: int = 0
     output_tokens: int = 0
+    aside_tokens: int = 0
+    """Sampled about its candidates."""
+    given: int = 0
+    """References that stand in where no answer to a prompt was kept."""
+    parents: int = 0
+    """Whose children were asked for."""
     frontier: int = 0
     expected_candidates: float = 0.0
+    expected_tokens: float = 0.0
+    """Sampled for them and about them."""
 
-    def add(self, manifest: Manifest) -> None:
+    def add(self, manifest: Manifest, asked_per_parent: int) -> None:
         """Book one wave."""
         counts = manifest.counts
         self.waves += 1
+        self.parents += counts.asked // asked_per_parent
+        self.given += counts.given
+        self.aside_tokens += counts.aside_tokens
         self.asked += counts.asked
         self.kept += counts.kept
         self.dropped.update(counts.dropped)
@@ -50,8 +59,11 @@ class Status:
     busy_s: float
     """Time in which at least one wave was in flight; pauses between attempts left out."""
     attempts: int
+    spent: Spent
+    limits: tuple[Limit, ...]
+    """Of its budget, with what is spent of each."""
     eta_s: float | None
-    """None while nothing can be said yet."""
+    """Until the plan, or the budget, is used up; None while nothing can be said yet."""
 
     @property
     def output_tokens(self) -> int:
@@ -69,6 +81,16 @@ class Status:
         return sum(level.kept for level in self.levels)
 
     @property
+    def expected_candidates(self) -> float:
+        """Of the whole run."""
+        return sum(level.expected_candidates for level in self.levels)
+
+    @property
+    def expected_tokens(self) -> float:
+        """Of the whole run, those about candidates among them."""
+        return sum(level.expected_tokens for level in self.levels)
+
+    @property
     def dropped(self) -> Counter[str]:
         """Drops by reason."""
         return sum((level.dropped for level in self.levels), Counter())
@@ -77,55 +99,47 @@ class Status:
 class Tally:
     """The ledger added up, a manifest at a time."""
 
-    def __init__(self, spec: GenerationSpec, recipe: Recipe) -> None:
-        self._plan = make_plan(spec, recipe)
-        self._levels = tuple(LevelStatus(row.level, row.role) for row in self._plan.levels)
-        self._busy = BusyTime()
+    def __init__(self, plan: Plan, budget: BudgetSpec | None = None) -> None:
+        self._plan, self._budget = plan, budget or BudgetSpec()
+        self._levels = tuple(LevelStatus(row.level, row.role) for row in plan.levels)
+        self._spending = Spending()
         self._attempts: set[str] = set()
 
     def add(self, manifest: Manifest) -> None:
         """Book a wave."""
-        self._levels[WaveId.parse(manifest.wave).level - 1].add(manifest)
-        self._busy.add(manifest.started_at, manifest.finished_at)
+        index = WaveId.parse(manifest.wave).level - 1
+        self._levels[index].add(manifest, self._plan.levels[index].asked_per_parent)
+        self._spending.add(manifest)
         self._attempts.add(manifest.attempt)
 
     def status(self) -> Status:
         """The sums, and what they say about the rest."""
+        spent = self._spending.spent()
         _expect(self._plan, self._levels)
-        busy = self._busy.total
-        left = _eta(self._plan, self._levels, busy)
-        return Status(self._levels, busy, len(self._attempts), left)
+        found = tuple(limits(self._budget, spent))
+        return Status(
+            levels=self._levels,
+            busy_s=spent.hours * HOUR_S,
+            attempts=len(self._attempts),
+            spent=spent,
+            limits=found,
+            eta_s=_eta(self._levels, spent, found),
+        )
 
 
-def status_of(spec: GenerationSpec, recipe: Recipe, manifests: Iterable[Manifest]) -> Status:
+def status_of(
+    plan: Plan, manifests: Iterable[Manifest], budget: BudgetSpec | None = None
+) -> Status:
     """Add up the ledger."""
-    tally = Tally(spec, recipe)
+    tally = Tally(plan, budget)
     for manifest in manifests:
         tally.add(manifest)
     return tally.status()
 
 
-class BusyTime:
-    """The length of the union of intervals, in whatever order they come."""
-
-    def __init__(self) -> None:
-        self.total = 0.0
-        self._apart: list[tuple[float, float]] = []
-        """The union: intervals that do not touch, in order."""
-
-    def add(self, start: float, stop: float) -> None:
-        """One more interval, which ends after it starts."""
-        first = bisect_left(self._apart, start, key=itemgetter(1))
-        last = bisect_right(self._apart, stop, key=itemgetter(0))
-        joined = self._apart[first:last]
-        if joined:
-            start, stop = min(start, joined[0][0]), max(stop, joined[-1][1])
-        self.total += (stop - start) - sum(b - a for a, b in joined)
-        self._apart[first:last] = [(start, stop)]
-
-
 def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:
-    """Expected candidates and waves: the plan, corrected by how many nodes were kept above."""
+    """Expected candidates, waves and tokens: the plan, corrected by how many nodes were kept above,
+    and by how long they are."""
     parents = float(plan.trees)
     for row, level in zip(plan.levels, levels, strict=True):
         planned_parents = row.candidates / row.asked_per_parent
@@ -133,7 +147,20 @@ def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:
         share = parents / planned_parents if planned_parents else 0.0
         all_asked = level.asked >= round(level.expected_candidates)
         level.expected_waves = max(level.waves, 0 if all_asked else round(row.waves * share))
+        left = max(0.0, level.expected_candidates - level.asked)
+        level.expected_tokens = _sampled(level) + left * _mean_tokens(row, level)
         parents = _frontier_ahead(plan, level, parents)
+
+
+def _sampled(level: LevelStatus) -> int:
+    return level.output_tokens + level.aside_tokens
+
+
+def _mean_tokens(row: LevelPlan, level: LevelStatus) -> float:
+    """Of a candidate; before there are any, half of what it may have."""
+    if level.asked:
+        return _sampled(level) / level.asked
+    return row.max_tokens / max(1, row.candidates) / 2
 
 
 def _frontier_ahead(plan: Plan, level: LevelStatus, parents: float) -> float:
@@ -149,13 +176,10 @@ def _frontier_ahead(plan: Plan, level: LevelStatus, parents: float) -> float:
     return parents * planned / (row.candidates / row.asked_per_parent)
 
 
-def _eta(plan: Plan, levels: Sequence[LevelStatus], busy_s: float) -> float | None:
-    sampled = sum(level.output_tokens for level in levels)
-    if not sampled or not busy_s:
+def _eta(levels: Sequence[LevelStatus], spent: Spent, found: Sequence[Limit]) -> float | None:
+    """The rest of the plan, or of the budget where that is less, at the speed so far."""
+    if not spent.tokens or not spent.hours:
         return None
-    left = 0.0
-    for row, level in zip(plan.levels, levels, strict=True):
-        guess = row.max_tokens / max(1, row.candidates) / 2
-        mean = level.output_tokens / level.asked if level.asked else guess
-        left += max(0.0, level.expected_candidates - level.asked) * mean
-    return left / (sampled / busy_s)
+    left = sum(level.expected_tokens - _sampled(level) for level in levels) / spent.tokens
+    shares = [(limit.allowed - limit.spent) / limit.spent for limit in found if limit.spent]
+    return max(0.0, min([left, *shares])) * spent.hours * HOUR_S

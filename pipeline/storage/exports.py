@@ -6,16 +6,51 @@ import pyarrow.parquet as pq
 from pipeline.storage.store import Store
 from schemas.errors import AlreadyExists, LocationError
 
-MESSAGES_SCHEMA = pa.schema(
+_MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.large_string())]))
+_TEXT = pa.large_string()
+_LEAF = [
+    pa.field("tree_id", pa.int32()),
+    pa.field("leaf_id", pa.string()),
+    pa.field("source", pa.string()),
+    pa.field("origin", pa.string()),
+]
+
+MESSAGES_SCHEMA = pa.schema([*_LEAF, pa.field("messages", _MESSAGES)])
+TEXT_SCHEMA = pa.schema(
+    [*_LEAF, pa.field("text", _TEXT), pa.field("token_ids", pa.list_(pa.int32()))]
+)
+
+_COMPLETION = pa.struct(
     [
-        pa.field("tree_id", pa.int32()),
-        pa.field("leaf_id", pa.string()),
-        pa.field(
-            "messages",
-            pa.list_(pa.struct([("role", pa.string()), ("content", pa.large_string())])),
-        ),
+        ("node_id", pa.string()),
+        ("content", _TEXT),
+        ("score", pa.float32()),
+        ("kept", pa.bool_()),
+        ("drop_reason", pa.string()),
+        ("logprob_sum", pa.float32()),
+        ("num_tokens", pa.int32()),
+        ("origin", pa.string()),
     ]
 )
+
+
+def preference_schema(*, chats: bool) -> pa.Schema:
+    """Prompt, chosen and rejected are messages, or texts where there is no chat."""
+    said = _MESSAGES if chats else _TEXT
+    return pa.schema(
+        [
+            pa.field("tree_id", pa.int32()),
+            pa.field("parent_id", pa.string()),
+            pa.field("source", pa.string()),
+            pa.field("prompt", said),
+            pa.field("completions", pa.list_(_COMPLETION)),
+            pa.field("scores", pa.list_(pa.float32())),
+            pa.field("chosen", said),
+            pa.field("rejected", said),
+            pa.field("margin", pa.float32()),
+            pa.field("chosen_by", pa.string()),
+        ]
+    )
 
 
 class ExportWriter:

@@ -10,6 +10,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 from pipeline.storage.names import check_folder, check_name
@@ -44,6 +45,15 @@ class FileStore:
         with _explained("read", path):
             try:
                 return path.read_bytes()
+            except _ABSENT as error:
+                raise NotFound(f"{path}: there is no such file.") from error
+
+    def open(self, name: str) -> BufferedReader:
+        """An object as a file to be read piece by piece; `NotFound` if there is none."""
+        path = self._root / check_name(name)
+        with _explained("read", path):
+            try:
+                return path.open("rb")
             except _ABSENT as error:
                 raise NotFound(f"{path}: there is no such file.") from error
 

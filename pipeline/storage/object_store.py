@@ -9,10 +9,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from typing import Any, TypeVar
 
 from pipeline.storage.backend_errors import explain, is_transient
 from pipeline.storage.names import check_folder, check_name, is_shown
+from pipeline.storage.ranged_file import buffered
 from pipeline.storage.retry import Retry
 from schemas.errors import AlreadyExists, LocationError, StoreError
 
@@ -53,6 +55,12 @@ class FsspecStore:
         payload: bytes = self._persist("read", path, lambda: self._fs.cat_file(path))
         return payload
 
+    def open(self, name: str) -> BufferedReader:
+        """An object as a file to be read piece by piece; `NotFound` if there is none."""
+        path = self._path(check_name(name))
+        size = self._persist("read", path, lambda: self._size(path))
+        return buffered(size, lambda start, stop: self._range(path, start, stop))
+
     def create(self, name: str, payload: bytes) -> None:
         """Make an object, whole and durable; `AlreadyExists` if it is there."""
         path = self._path(check_name(name))
@@ -84,6 +92,20 @@ class FsspecStore:
 
     def _path(self, name: str) -> str:
         return f"{self._base}/{name}" if name else self._base
+
+    def _size(self, path: str) -> int:
+        entry: dict[str, Any] = self._fs.info(path)
+        if entry["type"] != "file":
+            raise FileNotFoundError(path)
+        return int(entry["size"])
+
+    def _range(self, path: str, start: int, stop: int) -> bytes:
+        payload: bytes = self._persist(
+            "read", path, lambda: self._fs.cat_file(path, start=start, end=stop)
+        )
+        if len(payload) != stop - start:
+            raise StoreError(f"{self._scheme}://{path.lstrip('/')}: changed while it was read.")
+        return payload
 
     def _put(self, path: str, payload: bytes) -> None:
         self._fs.pipe_file(path, payload, mode="create")

@@ -76,16 +76,21 @@ def _clean(store: Store, name: str) -> None:
         log.warning("%s: could not remove the proof of create: %s", store.location, error)
 
 
-def find_run(location: str, storage_options: Mapping[str, Any] | None = None) -> Store:
-    """The store of the one run at a location or directly below it."""
+def runs_at(location: str, storage_options: Mapping[str, Any] | None = None) -> list[Store]:
+    """The stores of the runs at a location or directly below it."""
     store = open_store(location, storage_options)
     if _holds_run(store):
-        return store
-    folders = store.folders()
-    below = [open_store(join(location, folder), storage_options) for folder in folders]
-    runs = [candidate for candidate in below if _holds_run(candidate)]
+        return [store]
+    below = [open_store(join(location, folder), storage_options) for folder in store.folders()]
+    return [candidate for candidate in below if _holds_run(candidate)]
+
+
+def find_run(location: str, storage_options: Mapping[str, Any] | None = None) -> Store:
+    """The store of the one run at a location or directly below it."""
+    runs = runs_at(location, storage_options)
     if len(runs) == 1:
         return runs[0]
+    folders = open_store(location, storage_options).folders()
     raise LocationError(_not_one(location, [run.location for run in runs], folders))
 
 

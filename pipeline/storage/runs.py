@@ -45,7 +45,7 @@ def _check_same_run(store: Store, stored: RunFile, ours: RunFile) -> None:
                 f"{getattr(stored, part)!r}, expected {getattr(ours, part)!r}. Remove what was "
                 "copied here, or use another location."
             )
-    for part in ("dialect", "openings"):
+    for part in ("dialects", "tongues", "phrases", "rows"):
         if getattr(stored, part) != getattr(ours, part):
             raise EnvironmentMismatch(
                 f"{where}: its {part} is not what this environment derives from the same "

@@ -4,7 +4,7 @@ A shard's name holds the attempt, so no two drivers ever write the same one. Row
 the manifest that names the shard, not with the file.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +18,28 @@ from schemas.feature_table import (
     from_feature_table,
     to_feature_table,
 )
+from schemas.logprob_table import (
+    LOGPROB_SCHEMA,
+    check_logprob_table,
+    from_logprob_table,
+    to_logprob_table,
+)
 from schemas.manifest import ShardEntry, Table
 from schemas.measures import Measures
 from schemas.node_table import NODE_SCHEMA, from_table, scores_from_table, to_table
-from schemas.records import Node
+from schemas.records import Node, Root, TopLogprobs
+from schemas.root_table import ROOT_SCHEMA, from_root_table, to_root_table
 
-WAVE_TABLES: tuple[Table, ...] = ("nodes", "dropped", "asides", "features")
+WAVE_TABLES: tuple[Table, ...] = ("nodes", "dropped", "asides", "features", "logprobs", "roots")
 """The tables of a wave. Each lies in the folder of its name."""
+
+_SCHEMAS: Mapping[Table, pa.Schema] = {
+    "features": FEATURE_SCHEMA,
+    "logprobs": LOGPROB_SCHEMA,
+    "roots": ROOT_SCHEMA,
+}
+"""Of the tables that do not hold nodes."""
+_CHECKS = {"features": check_feature_table, "logprobs": check_logprob_table}
 
 
 class WaveRows(NamedTuple):
@@ -35,6 +50,8 @@ class WaveRows(NamedTuple):
     """Of the nodes, row by row; nothing is known about roots and failures."""
     asides: Sequence[Node] = ()
     """Rows about nodes: judgements."""
+    roots: Sequence[Root] = ()
+    """Of the trees that begin in the wave."""
 
 
 class ShardPlace(NamedTuple):
@@ -70,6 +87,8 @@ def _tables(run_id: str, rows: WaveRows) -> dict[Table, pa.Table]:
         "dropped": _side(run_id, rows, ~kept),
         "asides": to_table(run_id, rows.asides),
         "features": _features(rows),
+        "logprobs": to_logprob_table([node.candidate for node in (*rows.nodes, *rows.asides)]),
+        "roots": to_root_table(rows.roots),
     }
 
 
@@ -94,10 +113,9 @@ def _features(rows: WaveRows) -> pa.Table:
 
 def read_shard(store: Store, entry: ShardEntry, columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of a committed shard in today's schema, or an error that names the damaged file."""
-    schema = FEATURE_SCHEMA if entry.table == "features" else NODE_SCHEMA
-    table = read_table(store, entry, schema, columns)
-    if entry.table == "features":
-        check_feature_table(table, name=f"{store.location}/{entry.name}")
+    table = read_table(store, entry, _SCHEMAS.get(entry.table, NODE_SCHEMA), columns)
+    if (check := _CHECKS.get(entry.table)) is not None:
+        check(table, name=f"{store.location}/{entry.name}")
     return table
 
 
@@ -106,8 +124,16 @@ def read_wave(store: Store, entries: Sequence[ShardEntry]) -> dict[Table, pa.Tab
     return {entry.table: read_shard(store, entry) for entry in entries}
 
 
+def read_logprobs(store: Store, entries: Sequence[ShardEntry]) -> Iterator[tuple[str, TopLogprobs]]:
+    """The most likely tokens of turns by node id, a shard at a time; other tables are passed by."""
+    for entry in entries:
+        if entry.table == "logprobs":
+            yield from from_logprob_table(read_shard(store, entry))
+
+
 def wave_rows(tables: Mapping[Table, pa.Table]) -> WaveRows:
-    """All that was stored of a wave, in row order: the inverse of `write_shards`."""
+    """All that was stored of a wave, in row order: the inverse of `write_shards`, but that the
+    most likely tokens are left where they are."""
     empty = NODE_SCHEMA.empty_table()
     both = pa.concat_tables([tables.get("nodes", empty), tables.get("dropped", empty)])
     nodes = from_table(both)
@@ -117,7 +143,9 @@ def wave_rows(tables: Mapping[Table, pa.Table]) -> WaveRows:
     ids = [nodes[i].candidate.node_id for i in order]
     features = tables.get("features", FEATURE_SCHEMA.empty_table())
     asides = from_table(tables.get("asides", empty))
-    return WaveRows([nodes[i] for i in order], _with_features(scored, ids, features), asides)
+    roots = from_root_table(tables.get("roots", ROOT_SCHEMA.empty_table()))
+    measures = _with_features(scored, ids, features)
+    return WaveRows([nodes[i] for i in order], measures, asides, roots)
 
 
 def _with_features(scored: Measures, node_ids: Sequence[str], features: pa.Table) -> Measures:

@@ -16,7 +16,12 @@ SNAPSHOTS = "snapshots"
 
 
 def build_snapshot(
-    run_file: RunFile, manifests: Sequence[Manifest], *, number: int, complete: bool
+    run_file: RunFile,
+    manifests: Sequence[Manifest],
+    *,
+    number: int,
+    complete: bool,
+    biases: tuple[str, ...] | None = None,
 ) -> Snapshot:
     """The snapshot that names these manifests, in the order given. Equal ones give equal bytes."""
     for manifest in manifests:
@@ -30,6 +35,7 @@ def build_snapshot(
         number=number,
         complete=complete,
         guarantee=run_file.generation.guarantee,
+        biases=biases,
         manifests=tuple(ManifestEntry(wave=m.wave, digest=digest(m.to_bytes())) for m in manifests),
         shards=tuple(entry for m in manifests for entry in m.shards),
         counts=add_counts(m.counts for m in manifests),
@@ -54,6 +60,7 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
         output_tokens=total["output_tokens"],
         asides=dict(sorted(asides.items())),
         aside_tokens=total["aside_tokens"],
+        given=total["given"],
     )
 
 

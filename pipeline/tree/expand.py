@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.tree.frontier import Parent
+from pipeline.tree.frontier import Parent, prompt_of
 from pipeline.tree.identity import node_id, prompt_hash, seed_base
-from pipeline.tree.prompt import ask, count_reasoning
+from pipeline.tree.prompt import count_reasoning
 from pipeline.tree.recipe import LevelRule, with_stops
 from pipeline.tree.run import Run
 from schemas.records import Candidate, ChildKey, Completion, Ids, Kind, Outcome, Request, Role
@@ -17,7 +17,7 @@ NO_IDS: Ids = np.empty(0, dtype=np.int32)
 
 def expand(run: Run, wave: str, parents: Sequence[Parent], rule: LevelRule) -> list[Request]:
     """One request for all children of each parent."""
-    sampling = with_stops(rule, run.dialect)
+    sampling = with_stops(rule, run.dialect(rule.group))
     seeded = run.spec.guarantee != "none"
     return [
         Request(
@@ -25,13 +25,19 @@ def expand(run: Run, wave: str, parents: Sequence[Parent], rule: LevelRule) -> l
             parent_id=parent.node_id,
             first_child=0,
             n=rule.asked,
-            prompt=ask(parent.history, parent.role, run.dialect),
+            prompt=_prompt(run, parent, rule),
             sampling=sampling,
             seed=seed_base(run.run_id, parent.tree_id, parent.path) if seeded else None,
             group=rule.group,
         )
         for parent in parents
     ]
+
+
+def _prompt(run: Run, parent: Parent, rule: LevelRule) -> Ids:
+    prompt = prompt_of(run, parent, rule)
+    assert prompt is not None, "a run that grows has its spellers"
+    return prompt
 
 
 def attach(
@@ -56,10 +62,26 @@ def _candidate(
     path = (*parent.path, outcome.key.child_index)
     own_id = node_id(run.run_id, parent.tree_id, path)
     place = Place(parent.tree_id, own_id, parent.node_id, path, rule.role)
-    reasoning = 0
-    if isinstance(outcome, Completion) and rule.role == "assistant":
-        reasoning = count_reasoning(outcome.token_ids, run.dialect)
-    return fill(place, outcome, prompt_hash=hashed, reasoning_tokens=reasoning)
+    return fill(run, place, outcome, prompt_hash=hashed, group=rule.group)
+
+
+def stand_in(run: Run, parent: Parent, rule: LevelRule) -> Candidate:
+    """The root's reference as a child of its own, after all that were asked for."""
+    root = parent.root
+    assert root.reference is not None
+    assert root.reference_ids is not None
+    path = (*parent.path, rule.asked)
+    return Candidate(
+        tree_id=parent.tree_id,
+        node_id=node_id(run.run_id, parent.tree_id, path),
+        parent_id=parent.node_id,
+        path=path,
+        role=rule.role,
+        token_ids=root.reference_ids,
+        text=root.reference,
+        origin="given",
+        model_index=run.spec.model_index(rule.group),
+    )
 
 
 class Place(NamedTuple):
@@ -73,27 +95,31 @@ class Place(NamedTuple):
     kind: Kind = "turn"
 
 
-def fill(
-    place: Place, outcome: Outcome, *, prompt_hash: str, reasoning_tokens: int = 0
-) -> Candidate:
-    """What came back, in its place; a failure is a row without text."""
+def fill(run: Run, place: Place, outcome: Outcome, *, prompt_hash: str, group: str) -> Candidate:
+    """What a group's model said, in its place; a failure is a row without text."""
+    index = run.spec.model_index(group)
     if not isinstance(outcome, Completion):
         return Candidate(
             **place._asdict(),
             token_ids=NO_IDS,
             text="",
+            model_index=index,
             finish_reason="failed",
             failure=outcome.reason,
             prompt_hash=prompt_hash,
         )
+    thinks = place.role == "assistant"
+    dialect = run.dialect(group)
     return Candidate(
         **place._asdict(),
         token_ids=outcome.token_ids,
         text=outcome.text,
+        model_index=index,
         stop_id=outcome.stop_id,
-        reasoning_tokens=reasoning_tokens,
+        reasoning_tokens=count_reasoning(outcome.token_ids, dialect) if thinks else 0,
         finish_reason=outcome.finish_reason,
         logprob_sum=outcome.logprob_sum,
         token_logprobs=outcome.token_logprobs,
         prompt_hash=prompt_hash,
+        top=outcome.top,
     )

@@ -1,13 +1,14 @@
-"""Frontiers: the kept nodes that are expanded next, each with the history its children see."""
+"""Frontiers: the kept nodes that are expanded next, each with the turns its children see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.tree.identity import node_id, unit_draw
-from pipeline.tree.prompt import remember, visible_text
+from pipeline.tree.identity import unit_draw
+from pipeline.tree.prompt import ask, begin, spoken, tell, visible_text
+from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
 from schemas.errors import CorruptData
-from schemas.records import Candidate, Ids, Role
+from schemas.records import Candidate, Ids, Role, Root
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,58 +19,71 @@ class Parent:
     node_id: str
     path: tuple[int, ...]
     role: Role
-    history: Ids
-    """The conversation down to and including this node's text."""
+    root: Root
+    bodies: tuple[Ids | None, ...]
+    """By tongue, the turns after the opening, down to and including this node's text; None where
+    they were written in another tongue and no speller is at hand."""
     said: tuple[str, ...] = ()
-    """The same as texts, the root's first."""
+    """The whole conversation as texts, a system prompt (it may be empty) first."""
 
 
-def root_candidate(run: Run, tree_id: int) -> Candidate:
-    """The row of level 0: the root's text, and the opening as its token ids."""
-    root = run.recipe.root(run.spec, tree_id)
-    return Candidate(
-        tree_id=tree_id,
-        node_id=node_id(run.run_id, tree_id, ()),
-        parent_id=None,
-        path=(),
-        role="system",
-        token_ids=run.openings[root.text],
-        text=root.text,
-        origin="given",
-    )
-
-
-def root_parents(run: Run, tree_ids: Iterable[int]) -> list[Parent]:
-    """The frontier above a cohort's first wave."""
-    roots = [root_candidate(run, tree_id) for tree_id in tree_ids]
-    return [Parent(r.tree_id, r.node_id, (), "system", r.token_ids, (r.text,)) for r in roots]
+def prompt_of(run: Run, parent: Parent, rule: LevelRule) -> Ids | None:
+    """What the children of a parent are asked from; None where it cannot be spelled."""
+    tongue = run.tongue(rule.group)
+    opening = parent.root.opening(len(parent.path) + 1, tongue)
+    body, dialect = parent.bodies[tongue], run.dialects[tongue]
+    if body is None:
+        return None
+    before, last = begin(opening, body, dialect), parent.role if parent.path else opening.last
+    if rule.say is not None:
+        before, last = tell(before, last, run.phrases[tongue][rule.say], dialect), "user"
+    return ask(before, last, dialect)
 
 
 def frontier_of(run: Run, parents: Sequence[Parent], kept: Iterable[Candidate]) -> list[Parent]:
     """The kept nodes of a wave that are expanded further, in row order."""
     by_id = {parent.node_id: parent for parent in parents}
     return [
-        _grown(run, by_id.get(node.parent_id), node)
+        grown(run, _of(by_id, node), node)
         for node in kept
         if node.parent_id is not None and _expands(run, node)
     ]
 
 
-def _grown(run: Run, parent: Parent | None, node: Candidate) -> Parent:
-    """A kept node as a parent: the conversation above it, and one more turn."""
+def _of(by_id: Mapping[str, Parent], node: Candidate) -> Parent:
+    parent = by_id.get(node.parent_id or "")
     if parent is None:
         raise CorruptData(
             f"node {node.node_id}: its parent {node.parent_id} is not among those its wave "
             "expands; its row was changed. `arborist verify` lists all defects of the run."
         )
+    return parent
+
+
+def grown(run: Run, parent: Parent, node: Candidate) -> Parent:
+    """A node as a parent: the conversation above it, and one more turn."""
+    rule = run.recipe.rule(run.spec, node.level)
+    text = visible_text(node, run.dialects[run.tongues[node.model_index]])
+    said = (*parent.said, text) if rule.say is None else (*parent.said, rule.say, text)
+    bodies = [_longer(run, parent, node, rule, text, t) for t in range(len(run.dialects))]
     return Parent(
-        tree_id=node.tree_id,
-        node_id=node.node_id,
-        path=node.path,
-        role=node.role,
-        history=remember(parent.history, parent.role, node, run.dialect),
-        said=(*parent.said, visible_text(node, run.dialect)),
+        node.tree_id, node.node_id, node.path, node.role, parent.root, tuple(bodies), said
     )
+
+
+def _longer(
+    run: Run, parent: Parent, node: Candidate, rule: LevelRule, text: str, tongue: int
+) -> Ids | None:
+    """The turns after the opening, one more than the parent's."""
+    body, dialect = parent.bodies[tongue], run.dialects[tongue]
+    own = run.tongues[node.model_index] == tongue
+    if body is None or not (own or run.spellers):
+        return None
+    last: Role = parent.role if parent.path else "system"
+    if rule.say is not None:
+        body, last = tell(body, last, run.phrases[tongue][rule.say], dialect), "user"
+    turn = spoken(node) if own else run.spellers[tongue].ids(text)
+    return tell(body, last, turn, dialect)
 
 
 def _expands(run: Run, node: Candidate) -> bool:

@@ -1,33 +1,20 @@
 """A model as judge: the turn's own conversation goes on with a question about it.
 
-The prompt extends the turn's exact ids, so all but the question is in the engine's cache. What
-comes back is a row of its own, beside the tree, and one number about the turn.
+What comes back is one number about the turn.
 """
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.tree.expand import Place, fill
+from pipeline.tree.aside import Aside, aside_request, told
 from pipeline.tree.frontier import Parent
-from pipeline.tree.identity import node_id, prompt_hash, seed_base
-from pipeline.tree.prompt import count_reasoning, remember
-from pipeline.tree.recipe import LevelRule, with_stops
+from pipeline.tree.prompt import tell
 from pipeline.tree.run import Run
 from schemas.curation_spec import JudgeSpec
-from schemas.records import (
-    Candidate,
-    ChildKey,
-    Completion,
-    Ids,
-    Outcome,
-    Request,
-    Role,
-    Sampling,
-    to_ids,
-)
+from schemas.records import Candidate, Ids, Request, Role, Sampling, to_ids
 
 GREEDY = 0.0
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
@@ -40,66 +27,29 @@ def question_text(judge: JudgeSpec, role: Role) -> str:
 
 
 def judge_requests(
-    run: Run, wave: str, parents: Sequence[Parent], judged: Sequence[Candidate], rule: LevelRule
+    run: Run, wave: str, parents: Sequence[Parent], judged: Sequence[Candidate], judge: JudgeSpec
 ) -> list[Request]:
     """One greedy request about each turn."""
-    judge = rule.judge
-    assert judge is not None
-    asked = LevelRule(
-        role="assistant",
-        asked=1,
-        fanout=1,
-        sampling=Sampling(max_tokens=judge.max_tokens, temperature=GREEDY),
-        group=judge.engine,
-    )
-    sampling = with_stops(asked, run.dialect)
+    asked = Aside("judge", judge.engine, Sampling(max_tokens=judge.max_tokens, temperature=GREEDY))
     by_id = {parent.node_id: parent for parent in parents}
-    seeded = run.spec.guarantee != "none"
     return [
-        Request(
-            wave=wave,
-            parent_id=node.node_id,
-            first_child=0,
-            n=1,
-            prompt=judge_prompt(run, by_id[node.parent_id or ""], node, judge),
-            sampling=sampling,
-            seed=seed_base(run.run_id, node.tree_id, node.path, "judge") if seeded else None,
-            kind="judge",
-            group=judge.engine,
+        aside_request(
+            run, wave, node, _prompt(run, by_id[node.parent_id or ""], node, judge), asked
         )
         for node in judged
     ]
 
 
-def judge_prompt(run: Run, parent: Parent, node: Candidate, judge: JudgeSpec) -> Ids:
+def _prompt(run: Run, parent: Parent, node: Candidate, judge: JudgeSpec) -> Ids:
     """The conversation down to the turn, then the question, then the marker to answer."""
-    parts = [remember(parent.history, parent.role, node, run.dialect)]
-    if node.role == "assistant":
-        parts.append(to_ids(run.dialect.after_assistant))
-    parts.append(run.questions[question_text(judge, node.role)])
-    parts.append(to_ids(run.dialect.ask_assistant))
-    return np.concatenate(parts)
-
-
-def judgements(
-    run: Run,
-    judged: Sequence[Candidate],
-    requests: Sequence[Request],
-    outcomes: Mapping[ChildKey, Outcome],
-) -> list[Candidate]:
-    """The answers as rows, below the turns they are about."""
-    rows = []
-    for node, request in zip(judged, requests, strict=True):
-        path = (*node.path, 0)
-        own_id = node_id(run.run_id, node.tree_id, path, "judge")
-        place = Place(node.tree_id, own_id, node.node_id, path, "assistant", "judge")
-        outcome = outcomes[request.keys[0]]
-        thought = 0
-        if isinstance(outcome, Completion):
-            thought = count_reasoning(outcome.token_ids, run.dialect)
-        hashed = prompt_hash(request.prompt)
-        rows.append(fill(place, outcome, prompt_hash=hashed, reasoning_tokens=thought))
-    return rows
+    tongue = run.tongue(judge.engine)
+    dialect = run.dialects[tongue]
+    question = run.phrases[tongue][question_text(judge, node.role)]
+    conversation = told(run, parent, node, judge.engine)
+    last: Role = "assistant" if node.role == "assistant" else "text"
+    return np.concatenate(
+        [tell(conversation, last, question, dialect), to_ids(dialect.ask_assistant)]
+    )
 
 
 def read_score(text: str, judge: JudgeSpec) -> float:

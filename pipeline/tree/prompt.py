@@ -1,32 +1,47 @@
 """Prompts by extension: exact token ids of the ancestors between the dialect's markers.
 
-No text is ever tokenised again. So the engine's prefix cache hits, training sees the very ids
-that were sampled, and a prompt can be rebuilt from rows.
+No text that was sampled is ever tokenised again, unless another model with other tokens reads it.
+So the engine's prefix cache hits, training sees the very ids that were sampled, and a prompt can
+be rebuilt from rows.
 """
 
 import numpy as np
 
 from schemas.dialect import Dialect
-from schemas.records import Candidate, Ids, Role, to_ids
+from schemas.records import Candidate, Ids, Opening, Role, to_ids
 
 
 def ask(history: Ids, last: Role, dialect: Dialect) -> Ids:
-    """The prompt for the turn after `history`, which ends with the text of a `last` turn."""
-    return np.concatenate([history, to_ids(_marker(last, dialect, asking=True))])
+    """The prompt for the turn after `history`, which ends with a text of `last`."""
+    return np.concatenate([history, _marker(last, dialect, asking=True)])
+
+
+def tell(history: Ids, last: Role, text: Ids, dialect: Dialect) -> Ids:
+    """The history after one more text."""
+    return np.concatenate([history, _marker(last, dialect, asking=False), text])
 
 
 def remember(history: Ids, last: Role, node: Candidate, dialect: Dialect) -> Ids:
-    """The history of the conversation after one more turn."""
-    marker = to_ids(_marker(last, dialect, asking=False))
-    return np.concatenate([history, marker, node.token_ids[node.reasoning_tokens :]])
+    """The history after one more turn, as later prompts repeat it."""
+    return tell(history, last, spoken(node), dialect)
 
 
-def _marker(last: Role, dialect: Dialect, *, asking: bool) -> tuple[int, ...]:
-    if last == "system":
-        return ()
+def begin(opening: Opening, body: Ids, dialect: Dialect) -> Ids:
+    """The history that an opening and the turns after it make."""
+    return tell(opening.ids, opening.last, body, dialect) if len(body) else opening.ids
+
+
+def _marker(last: Role, dialect: Dialect, *, asking: bool) -> Ids:
+    if last in ("system", "text"):
+        return to_ids(())
     if last == "assistant":
-        return dialect.after_assistant
-    return dialect.ask_assistant if asking else dialect.after_user
+        return to_ids(dialect.after_assistant)
+    return to_ids(dialect.ask_assistant if asking else dialect.after_user)
+
+
+def spoken(node: Candidate) -> Ids:
+    """The ids of a turn that later prompts repeat: without its reasoning."""
+    return node.token_ids[node.reasoning_tokens :]
 
 
 def visible_text(node: Candidate, dialect: Dialect) -> str:

@@ -2,24 +2,53 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from pipeline.tree.recipe import Recipe
 from schemas.dialect import Dialect
 from schemas.generation_spec import GenerationSpec
-from schemas.records import Ids
+from schemas.records import Frame, Ids, Opening
+
+
+class Speller(Protocol):
+    """Turns texts that were not sampled by it into one model's ids."""
+
+    def opening(self, frame: Frame) -> Opening:
+        """A frame, down to the end of its last text; `ModelError` where the model has no way to
+        say it."""
+        ...
+
+    def ids(self, text: str) -> Ids:
+        """A text that stands between two markers."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run, resolved: ids can be derived and prompts be built."""
+    """One run, resolved: ids can be derived and prompts be built.
+
+    A tongue is a dialect that at least one of the run's models speaks.
+    """
 
     run_id: str
     spec: GenerationSpec
     recipe: Recipe
-    dialect: Dialect
-    openings: Mapping[str, Ids]
-    """Opening ids of each root's text."""
-    questions: Mapping[str, Ids] = field(default_factory=dict)
-    """Ids of each question about a turn."""
+    trees: int
+    tongues: tuple[int, ...]
+    """By model index."""
+    dialects: tuple[Dialect, ...]
+    """By tongue."""
+    phrases: tuple[Mapping[str, Ids], ...]
+    """By tongue, the ids of each text that the run itself says between turns."""
+    spellers: tuple[Speller, ...] = ()
+    """By tongue; () where no tokenizer is at hand, and then only what is stored can be rebuilt."""
     curation: Mapping[str, str] = field(default_factory=dict)
     """Versions of what decides verdicts, as the run's identity has them."""
+
+    def tongue(self, group: str) -> int:
+        """What the model of an engine group speaks."""
+        return self.tongues[self.spec.model_index(group)]
+
+    def dialect(self, group: str) -> Dialect:
+        """The dialect of an engine group's model."""
+        return self.dialects[self.tongue(group)]

@@ -6,14 +6,14 @@ import numpy as np
 
 from pipeline.tree.frontier import Parent
 from pipeline.tree.prompt import visible_text
-from schemas.dialect import Dialect
+from pipeline.tree.run import Run
 from schemas.measures import Turns
 from schemas.records import Candidate
 
 NOT_KNOWN = float("nan")
 
 
-def turns_of(parents: Sequence[Parent], sampled: Sequence[Candidate], dialect: Dialect) -> Turns:
+def turns_of(run: Run, parents: Sequence[Parent], sampled: Sequence[Candidate]) -> Turns:
     """The sampled candidates of a wave, which are not failures, in the order given."""
     families = {parent.node_id: index for index, parent in enumerate(parents)}
     ids = [candidate.token_ids for candidate in sampled]
@@ -21,7 +21,7 @@ def turns_of(parents: Sequence[Parent], sampled: Sequence[Candidate], dialect: D
     return Turns(
         role=sampled[0].role if sampled else "user",
         node_ids=[candidate.node_id for candidate in sampled],
-        texts=[visible_text(candidate, dialect) for candidate in sampled],
+        texts=[seen_text(run, candidate) for candidate in sampled],
         token_ids=np.concatenate(ids) if ids else np.empty(0, dtype=np.int32),
         ends=np.cumsum([len(one) for one in ids], dtype=np.int64),
         reasoning_tokens=np.array([c.reasoning_tokens for c in sampled], dtype=np.int32),
@@ -29,4 +29,11 @@ def turns_of(parents: Sequence[Parent], sampled: Sequence[Candidate], dialect: D
         logprob_sums=np.array(logprobs, dtype=np.float64),
         families=np.array([families[c.parent_id or ""] for c in sampled], dtype=np.int32),
         above=[parent.said for parent in parents],
+        references=[parent.root.reference or "" for parent in parents],
+        tongue=run.tongues[sampled[0].model_index] if sampled else 0,
     )
+
+
+def seen_text(run: Run, node: Candidate) -> str:
+    """What a reader sees of a turn, whichever model wrote it."""
+    return visible_text(node, run.dialects[run.tongues[node.model_index]])

@@ -7,14 +7,15 @@ from tests.architecture.source import PACKAGES, Module, imports, modules
 PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
-    *("generate", "flight", "judging", "lineage", "refine", "seal", "watch"),
-    *("verify", "verify_drops", "verify_measures", "verify_verdicts"),
+    *("generate", "flight", "judging", "lineage", "passes", "refine", "seal", "watch"),
+    *("verify", "verify_asides", "verify_drops", "verify_measures", "verify_verdicts"),
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
-    *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.watch"),
-    *("pipeline.verify_drops", "pipeline.verify_measures", "pipeline.verify_verdicts"),
+    *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
+    *("pipeline.watch", "pipeline.verify_asides", "pipeline.verify_drops"),
+    *("pipeline.verify_measures", "pipeline.verify_verdicts"),
 )
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -39,7 +40,7 @@ ONLY_IN = {
     "vllm": ("pipeline.engines",),
     "torch": (
         *("pipeline.engines", "pipeline.embedders"),
-        *("jobs.prepare_model", "jobs.distil_embedder"),
+        *("jobs.dequantise", "jobs.distil_embedder"),
     ),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
@@ -48,7 +49,7 @@ ONLY_IN = {
     "sentence_transformers": ("pipeline.embedders",),
     "py3langid": ("pipeline.curate.filters",),
     "better_profanity": ("pipeline.curate.filters",),
-    "transformers": ("pipeline.dialects", "jobs.prepare_model", "jobs.distil_embedder"),
+    "transformers": ("pipeline.dialects", "jobs.dequantise", "jobs.distil_embedder"),
 }
 
 

@@ -14,7 +14,7 @@ from pipeline.curate.measure import Measurer
 from pipeline.dialects.scripted import scripted_dialect
 from schemas.curation_spec import CurationSpec
 from schemas.measures import Measures, Turns
-from schemas.records import Candidate, Role, to_ids
+from schemas.records import Candidate, Role, Verdict, to_ids
 
 WAVE = 2048
 FAMILIES = (1, 12, 64, WAVE)
@@ -86,8 +86,12 @@ def _verdicts(shape: Shape, texts: Sequence[str], vectors: bool, repetitions: in
     spec = CurationSpec() if vectors else CurationSpec(diversity=None)
     measures = _measures(candidates, spec)
     fanout = max(1, round(shape.family / OVERSAMPLE))
-    verdicts = curate(candidates, measures, fanout=fanout, spec=spec)
-    seconds = _timed(lambda: curate(candidates, measures, fanout=fanout, spec=spec), repetitions)
+
+    def judge() -> list[Verdict]:
+        return curate(candidates, measures, fanout=fanout, compared="siblings", spec=spec)
+
+    verdicts = judge()
+    seconds = _timed(judge, repetitions)
     return {
         **shape._asdict(),
         "vectors": DIMENSIONS if vectors else 0,
@@ -174,6 +178,7 @@ def _turns(texts: Sequence[str], role: Role) -> Turns:
         logprob_sums=-np.array(counts, dtype=np.float64),
         families=np.zeros(len(texts), dtype=np.int32),
         above=[("You are a helpful assistant.", "Tell me about the history of the place.")],
+        references=[""],
     )
 
 

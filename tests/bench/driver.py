@@ -233,7 +233,7 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     from pipeline.storage.runs import create_run
 
     logging.basicConfig(level=logging.WARNING)
-    run_file = resolve(spec)
+    run_file = resolve(spec).run_file
     store = open_store(join(spec.execution.location, run_file.run_id))
     run_file = create_run(store, run_file)
     pool = make_pool(spec, run_file)

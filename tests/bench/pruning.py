@@ -140,7 +140,10 @@ def judge(rows: Sequence) -> list[bool]:
     signed = signatures(shingle_sets([row.text for row in rows], rows[0].role))
     empty = np.empty((len(rows), 0))
     measures = Measures((), empty.astype(np.float32), signed, empty.astype(np.int8))
-    return [verdict.kept for verdict in curate(rows, measures, fanout=len(rows), spec=spec)]
+    return [
+        verdict.kept
+        for verdict in curate(rows, measures, fanout=len(rows), compared="cohort", spec=spec)
+    ]
 
 
 def quality(texts: Sequence[str]) -> dict:

@@ -135,7 +135,7 @@ def run_side(args: argparse.Namespace) -> dict:
 
     logging.basicConfig(level=logging.WARNING)
     spec = make_spec(args)
-    run_file = resolve(spec)
+    run_file = resolve(spec).run_file
     measured = (run_product if args.side == "product" else run_plain)(spec, run_file)
     prompts = measured.pop("prompts")
     trie = trie_tokens(prompts)

@@ -103,6 +103,6 @@ def test_generate_finished_run_started_again_does_nothing_and_says_so(
     files = {file: file.stat().st_mtime_ns for file in location.rglob("*") if file.is_file()}
     code, out, err = run_command(*command)
     assert code == 0, err
-    assert "was already sealed, nothing was done" in out
+    assert "was sealed already; nothing was done" in out
     now = {file: file.stat().st_mtime_ns for file in location.rglob("*") if file.is_file()}
     assert now == files

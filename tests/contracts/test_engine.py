@@ -1,12 +1,13 @@
 """What every engine promises, over the scripted engine and over vLLM on this machine's CPU."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from schemas.records import Completion, Failure, Outcome, Request, to_ids
-from tests.engine_benches import CONTEXT, SLOTS, Bench, scripted_bench, vllm_bench
+from tests.engine_benches import CONTEXT, SLOTS, TOP, Bench, scripted_bench, vllm_bench
 
 
 @pytest.fixture(
@@ -121,6 +122,110 @@ def test_logprobs_are_what_was_asked(bench, logprobs):
             assert completion.logprob_sum == pytest.approx(completion.token_logprobs.sum())
 
 
+def test_ignore_eos_without_stops_goes_on_past_the_end_to_max_tokens(bench):
+    sampling = {"max_tokens": 120}
+    ending = ids_by_child(
+        [
+            replace(c, token_ids=to_ids([*c.token_ids, c.stop_id]))
+            for c in bench.run(bench.request(8, sampling=sampling))
+            if c.finish_reason == "stop"
+        ]
+    )
+    assert ending
+    sampling |= {"ignore_eos": True, "stop_ids": ()}
+    completions = bench.run(bench.request(8, sampling=sampling))
+    for completion in completions:
+        assert (len(completion.token_ids), completion.finish_reason) == (120, "length")
+        assert completion.stop_id is None
+        assert completion.text == bench.decode(completion.token_ids)
+    for child, ids in ending.items():
+        assert ids_by_child(completions)[child][: len(ids)] == ids
+
+
+def test_ignore_eos_leaves_the_stop_ids_that_are_given(bench):
+    sampling = {"max_tokens": 120}
+    expected = bench.run(bench.request(8, sampling=sampling))
+    found = bench.run(bench.request(8, sampling=sampling | {"ignore_eos": True}))
+    assert ids_by_child(found) == ids_by_child(expected)
+    assert bench.stop_id in {completion.stop_id for completion in found}
+
+
+def with_top(bench: Bench, n: int = 8, top: int = TOP, **sampling) -> list[Completion]:
+    sampling = {"max_tokens": 40, "top_logprobs": top, "logprobs": "tokens"} | sampling
+    return bench.run(bench.request(n, sampling=sampling))
+
+
+@pytest.mark.parametrize("top", [1, TOP])
+def test_top_logprobs_are_the_most_likely_and_the_tail_all_others(bench, top):
+    for completion in with_top(bench, top=top):
+        found = completion.top
+        positions = len(completion.token_ids) + (completion.stop_id is not None)
+        assert found.ids.shape == found.logprobs.shape == (positions, top)
+        assert (found.ids.dtype, found.logprobs.dtype) == (np.int32, np.float32)
+        assert (np.diff(found.logprobs) <= 0).all()
+        assert all(len(set(row)) == top for row in found.ids.tolist())
+        mass = np.exp(found.logprobs.astype(np.float64)).sum(axis=1)
+        assert found.tail.shape == (positions,)
+        assert (found.tail >= 0).all()
+        assert mass + found.tail == pytest.approx(np.ones(positions), abs=1e-5)
+
+
+def test_top_logprobs_hold_what_each_sampled_token_reports(bench):
+    num_listed = 0
+    for completion in with_top(bench):
+        reported = completion.token_logprobs
+        rows = zip(
+            completion.token_ids,
+            reported,
+            completion.top.ids,
+            completion.top.logprobs,
+            strict=False,
+        )
+        for token, logprob, ids, logprobs in rows:
+            if token in ids:
+                num_listed += 1
+                assert logprobs[ids.tolist().index(token)] == logprob
+            else:
+                assert logprob <= logprobs[-1]
+    assert num_listed
+
+
+def test_top_logprobs_teach_the_end_where_a_stop_id_ended_the_turn(bench):
+    stopped = [c for c in with_top(bench, max_tokens=200) if c.finish_reason == "stop"]
+    assert stopped
+    assert any(c.stop_id in c.top.ids[len(c.token_ids)] for c in stopped)
+
+
+def test_top_logprobs_of_a_greedy_turn_begin_with_what_it_says(bench):
+    (completion,) = with_top(bench, n=1, temperature=0.0, max_tokens=12)
+    said = completion.token_ids.tolist()
+    if completion.stop_id is not None:
+        said.append(completion.stop_id)
+    assert completion.top.ids[:, 0].tolist() == said
+
+
+def test_top_logprobs_are_of_the_distribution_before_temperature_and_truncation(bench):
+    (plain,) = with_top(bench, n=1)
+    (sharp,) = with_top(bench, n=1, temperature=0.3, top_p=0.5, top_k=2)
+    assert sharp.top.ids[0].tolist() == plain.top.ids[0].tolist()
+    assert sharp.top.logprobs[0] == pytest.approx(plain.top.logprobs[0], abs=1e-4)
+
+
+def test_top_logprobs_end_where_a_stop_string_trims_the_turn(bench):
+    for completion in with_top(bench, stop_strings=("e",)):
+        positions = len(completion.token_ids) + (completion.stop_id is not None)
+        assert len(completion.top.ids) == len(completion.top.tail) == positions
+
+
+def test_top_logprobs_need_no_logprobs_of_the_sampled_tokens(bench):
+    expected = {c.key.child_index: c.top.ids.tolist() for c in with_top(bench, n=3)}
+    for completion in with_top(bench, n=3, logprobs="none"):
+        assert completion.logprob_sum is completion.token_logprobs is None
+        assert completion.top.ids.tolist() == expected[completion.key.child_index]
+    for completion in with_top(bench, n=3, top=0):
+        assert completion.top is None
+
+
 def test_requests_may_be_added_while_others_run(bench):
     first = bench.request(SLOTS + 2)
     bench.add(first)
@@ -142,6 +247,8 @@ def invalid_requests(bench: Bench) -> dict[str, Request]:
         "temperature": bench.request(1, sampling={"temperature": -1.0}),
         "top_p": bench.request(1, sampling={"top_p": 0.0}),
         "stop_strings": bench.request(1, sampling={"stop_strings": ("",)}),
+        "top_logprobs is -1": bench.request(1, sampling={"top_logprobs": -1}),
+        "this engine gives 0 to": bench.request(1, sampling={"top_logprobs": 1 << 20}),
     }
 
 

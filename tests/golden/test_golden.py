@@ -5,48 +5,30 @@ version, then write the files anew with `python -m tests.golden.test_golden`.
 """
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pipeline.recipes import RECIPES
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import build_snapshot
 from pipeline.tree.conversations import conversations
-from pipeline.tree.expand import expand
-from pipeline.tree.frontier import frontier_of, root_parents
 from schemas.feature_table import FEATURE_SCHEMA
+from schemas.logprob_table import LOGPROB_SCHEMA
 from schemas.manifest import Counts, ShardEntry, Table
 from schemas.node_table import NODE_SCHEMA, TABLE_VERSION
+from schemas.root_table import ROOT_SCHEMA
+from tests.golden.methods import METHODS, make_method_spec, requests_of
 from tests.stored import make_manifest, make_run_file
-from tests.unit.samples import grow, grow_level, make_run, make_spec
+from tests.unit.samples import grow, make_run, make_spec
 
 FOLDER = Path(__file__).parent
 SPEC = make_spec((2, 2, 1, 1), trees=2, turns={1: 1, 2: 2}, bounds={"trees_per_cohort": 2})
 
 
-def requests() -> str:
-    """What is asked at every level: ids, seeds and prompts."""
-    run = make_run(SPEC)
-    parents, asked = root_parents(run, range(2)), []
-    for level in range(1, len(SPEC.levels) + 1):
-        asked += expand(run, f"level {level}", parents, run.recipe.rule(SPEC, level))
-        kept = [row for row, verdict in grow_level(run, parents, level) if verdict.kept]
-        parents = frontier_of(run, parents, kept)
-    plain = [
-        {
-            "wave": r.wave,
-            "parent_id": r.parent_id,
-            "children": [r.first_child, r.n],
-            "seed": r.seed,
-            "group": r.group,
-            "stop_ids": r.sampling.stop_ids,
-            "prompt": " ".join(map(str, r.prompt.tolist())),
-        }
-        for r in asked
-    ]
-    recipe = RECIPES[SPEC.recipe]
-    return text({"recipe": f"{recipe.name} {recipe.version}", "requests": plain})
+def requests(name: str) -> str:
+    """What a method asks for at every level: prompts, sampling, children and seeds."""
+    return text(requests_of(make_method_spec(name)))
 
 
 def linearised() -> str:
@@ -59,8 +41,9 @@ def linearised() -> str:
 
 
 def node_table() -> str:
-    """The schema of every shard."""
-    return f"version {TABLE_VERSION}\n{NODE_SCHEMA.to_string()}\n\n{FEATURE_SCHEMA.to_string()}\n"
+    """The schemas of all shards: nodes, features, roots, log-probabilities."""
+    tables = (NODE_SCHEMA, FEATURE_SCHEMA, ROOT_SCHEMA, LOGPROB_SCHEMA)
+    return f"version {TABLE_VERSION}\n" + "\n\n".join(t.to_string() for t in tables) + "\n"
 
 
 def shard(table: Table) -> ShardEntry:
@@ -93,7 +76,7 @@ def text(value: object) -> str:
 
 
 GOLDEN = {
-    "requests.json": requests,
+    **{f"requests/{name}.json": partial(requests, name) for name in METHODS},
     "conversations.json": linearised,
     "node_table.txt": node_table,
     "manifest.json": manifest,

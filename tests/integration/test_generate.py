@@ -9,6 +9,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.wiring import resolve
+from pipeline.plan.plan import make_plan
 from pipeline.recipes import RECIPES
 from pipeline.report.status import status_of
 from pipeline.storage.ledger import Ledger
@@ -33,7 +34,7 @@ from tests.builders import (
 
 def folder_of(tmp_path: Path, spec: RunSpec) -> Path:
     """A sealed run on disk."""
-    folder = tmp_path / resolve(spec).run_id
+    folder = tmp_path / resolve(spec).run_file.run_id
     run_scripted(open_store(str(folder)), spec)
     return folder
 
@@ -167,11 +168,11 @@ def test_status_midway_and_at_the_end_is_sane():
     spec, store = make_spec(trees=6), memory_store()
     watch = Bystander()
     run_scripted(store, spec, watch=watch)
-    recipe = RECIPES[spec.generation.recipe]
-    halfway = status_of(spec.generation, recipe, watch.seen[: len(watch.seen) // 2])
+    plan = make_plan(spec.generation, RECIPES[spec.generation.recipe], 6)
+    halfway = status_of(plan, watch.seen[: len(watch.seen) // 2])
     assert halfway.eta_s is not None
     assert halfway.eta_s > 0
-    done = status_of(spec.generation, recipe, Ledger(store).all().values())
+    done = status_of(plan, Ledger(store).all().values())
     snapshot = latest(store)
     assert snapshot is not None
     assert done.kept == snapshot.counts.kept > halfway.kept

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def folder_of(tmp_path: Path, spec: RunSpec) -> Path:
-    folder = tmp_path / resolve(spec).run_id
+    folder = tmp_path / resolve(spec).run_file.run_id
     run_scripted(open_store(str(folder)), spec)
     return folder
 

@@ -1,23 +1,26 @@
 """Builders of specs, runs and rows for the pure rooms."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
 
+from jobs.wiring import phrases_of
 from pipeline.curate.curate import curate
 from pipeline.curate.measure import Measurer
-from pipeline.dialects.scripted import scripted_dialect, scripted_opening
+from pipeline.dialects.scripted import ScriptedSpeller, scripted_dialect
 from pipeline.embedders.hashing import HashingEmbedder
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
 from pipeline.judging import measured_rows, sampled
 from pipeline.recipes import RECIPES
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import Parent, frontier_of, root_candidate, root_parents
+from pipeline.tree.frontier import Parent, frontier_of
+from pipeline.tree.roots import plant, root_candidate, root_parents
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from schemas.generation_spec import GenerationSpec
-from schemas.records import KEEP, Candidate, ChildKey, Node, Outcome, Request, to_ids
+from schemas.records import KEEP, Candidate, ChildKey, Node, Outcome, Request, RootRow, to_ids
 
 DIALECT = scripted_dialect()
+SPELLER = ScriptedSpeller()
 RUN_ID = "0123456789abcdef"
 
 
@@ -38,8 +41,34 @@ def make_spec(fanouts: Sequence[int] = (3, 2), *, trees: int = 2, **changes: Any
 def make_run(spec: GenerationSpec | None = None) -> Run:
     """A run that speaks the scripted dialect."""
     spec = spec or make_spec()
-    openings = {topic.text: scripted_opening(topic.text) for topic in spec.roots.topics}
-    return Run(RUN_ID, spec, RECIPES[spec.recipe], DIALECT, openings)
+    recipe = RECIPES[spec.recipe]
+    return Run(
+        run_id=RUN_ID,
+        spec=spec,
+        recipe=recipe,
+        trees=recipe.num_trees(spec, len(rows_of(spec))),
+        tongues=(0,) * (1 + len(spec.models)),
+        dialects=(DIALECT,),
+        phrases=({text: SPELLER.ids(text) for text in phrases_of(spec)},),
+        spellers=(SPELLER,),
+    )
+
+
+def rows_of(spec: GenerationSpec) -> list[RootRow]:
+    """The topics of a spec, or one empty row."""
+    return [RootRow(text=topic.text) for topic in spec.roots.topics] or [RootRow()]
+
+
+def plant_all(run: Run, rows: Sequence[RootRow] | None = None) -> list[Parent]:
+    """The frontier above all trees of a run."""
+    return plant_some(run, range(run.trees), rows)
+
+
+def plant_some(
+    run: Run, trees: Iterable[int], rows: Sequence[RootRow] | None = None
+) -> list[Parent]:
+    """The frontier above some trees."""
+    return root_parents(run, plant(run, rows_of(run.spec) if rows is None else rows, trees))
 
 
 def answer(requests: Sequence[Request], **settings: Any) -> list[Outcome]:
@@ -64,22 +93,28 @@ def grow_level(run: Run, parents: Sequence[Parent], level: int, **settings: Any)
     requests = expand(run, "wave", parents, rule)
     outcomes = by_key(answer(requests, **settings))
     rows = attach(run, parents, requests, outcomes, rule)
-    measure = Measurer(run.spec.curation, run.dialect, embed=HashingEmbedder().embed)
-    measures = measure(turns_of(parents, sampled(rows), run.dialect)).take(measured_rows(rows))
-    verdicts = curate(rows, measures, fanout=rule.fanout, spec=run.spec.curation)
+    measure = Measurer(run.spec.curation, DIALECT, embed=HashingEmbedder().embed)
+    measures = measure(turns_of(run, parents, sampled(rows))).take(measured_rows(rows))
+    verdicts = curate(
+        rows, measures, fanout=rule.fanout, compared=rule.compared, spec=run.spec.curation
+    )
     return list(map(Node, rows, verdicts))
 
 
 def grow(run: Run, **settings: Any) -> list[Node]:
     """All rows of all trees, each level as one wave."""
-    trees = range(run.recipe.num_trees(run.spec))
-    nodes = [Node(root_candidate(run, tree), KEEP) for tree in trees]
-    parents = root_parents(run, trees)
+    parents = plant_all(run)
+    nodes = [Node(root_candidate(run, parent.root), KEEP) for parent in parents]
     for level in range(1, run.recipe.num_levels(run.spec) + 1):
         rows = grow_level(run, parents, level, **settings)
         nodes += rows
         parents = frontier_of(run, parents, [row for row, verdict in rows if verdict.kept])
     return nodes
+
+
+def compared(candidates: Sequence[Candidate]) -> Literal["cohort", "siblings"]:
+    """Among whom a wave's repeats are looked for: openings among all of the cohort."""
+    return "cohort" if candidates and candidates[0].level == 1 else "siblings"
 
 
 def make_candidate(path: tuple[int, ...] = (0,), text: str = "Why?", **changes: Any) -> Candidate:

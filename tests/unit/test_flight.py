@@ -6,11 +6,10 @@ from hypothesis import strategies as st
 
 from pipeline.flight import Flight, OpenWave, Pace
 from pipeline.tree.expand import expand
-from pipeline.tree.frontier import root_parents
 from schemas.errors import PoolError
 from schemas.records import Failure
 from schemas.wave_id import WaveId
-from tests.unit.samples import answer, make_run, make_spec
+from tests.unit.samples import answer, make_run, make_spec, plant_some
 
 RUN = make_run(make_spec((3, 1), trees=4))
 RULE = RUN.recipe.rule(RUN.spec, 1)
@@ -20,7 +19,7 @@ def open_waves():
     """A flight of two waves with two parents each, and the outcomes that they wait for."""
     flight, outcomes = Flight(), []
     for cohort in (0, 1):
-        parents = root_parents(RUN, (2 * cohort, 2 * cohort + 1))
+        parents = plant_some(RUN, (2 * cohort, 2 * cohort + 1))
         requests = expand(RUN, f"{cohort:06d}", parents, RULE)
         flight.open(OpenWave(WaveId((cohort,)), RULE, parents, requests, 0.0))
         outcomes += answer(requests, fail_share=0.2)

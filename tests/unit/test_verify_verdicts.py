@@ -362,9 +362,9 @@ def test_judgement_with_another_text_and_its_ids(store, folder):
     [
         ("text", "4.0", "its text is not the decoding of its token ids"),
         ("node_id", "0" * 32, "its id does not follow from its place"),
-        ("kind", "critique", "its id does not follow from its place"),
+        ("kind", "critique", "nothing is written again"),
         ("prompt_hash", "0" * 32, "its prompt_hash is not that of the question"),
-        ("mmr_rank", 0, "a judgement can only have failed"),
+        ("mmr_rank", 0, "it can only have failed"),
         ("reasoning_tokens", 1, "1 reasoning tokens, its ids give 0"),
     ],
 )

@@ -8,9 +8,11 @@ from pipeline.curate.filters.alphabet import ALPHABET
 from pipeline.curate.filters.boilerplate import BOILERPLATE
 from pipeline.curate.filters.char_repetition import CHAR_REPETITION
 from pipeline.curate.filters.decontaminate import DECONTAMINATE
+from pipeline.curate.filters.disagrees import DISAGREES
 from pipeline.curate.filters.echo import ECHO
 from pipeline.curate.filters.empty import EMPTY
 from pipeline.curate.filters.filter import Filter
+from pipeline.curate.filters.gives_away import GIVES_AWAY
 from pipeline.curate.filters.judge import JUDGE
 from pipeline.curate.filters.language import LANGUAGE
 from pipeline.curate.filters.length import LENGTH
@@ -36,6 +38,8 @@ FILTERS: dict[str, Filter] = {
     "alphabet": ALPHABET,
     "refusal": REFUSAL,
     "boilerplate": BOILERPLATE,
+    "gives_away": GIVES_AWAY,
+    "disagrees": DISAGREES,
     "path_repetition": PATH_REPETITION,
     "echo": ECHO,
     "likelihood": LIKELIHOOD,

@@ -9,10 +9,9 @@ Score `boilerplate`: how many phrases and patterns stand there.
 
 import re
 from collections.abc import Sequence
-from functools import cache
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
-from pipeline.curate.phrases import Phrases
+from pipeline.curate.phrases import phrases_of
 from pipeline.curate.reading import Reading
 from schemas.curation_spec import BoilerplateSpec
 from schemas.measures import Measures
@@ -43,12 +42,10 @@ _PATTERNS = (
 )
 _HINTS = (":", "[")
 
-_phrases = cache(Phrases)
-
 
 def _measure(reading: Reading, entries: Sequence[BoilerplateSpec]) -> tuple[float]:
     asked = tuple(phrase for entry in entries for phrase in entry.phrases)
-    phrases = _phrases((*_PHRASES, *asked))
+    phrases = phrases_of((*_PHRASES, *asked))
     found = phrases.count(reading.normalised, reading.vocabulary)
     text = reading.turn.text
     if any(hint in text for hint in _HINTS):

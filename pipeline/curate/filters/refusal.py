@@ -3,15 +3,14 @@
 The phrase lists with which ShareGPT was cleaned for Vicuna and WizardLM, in our own words. What we
 changed: what refuses is looked for where an answer begins, in its first 200 characters, since "I
 cannot help" further down is mostly told of somebody; what speaks of a model is looked for in all of
-the text. Case, punctuation and apostrophes do not matter. Score `refusal`: how many phrases stand
-there.
+the text. Plain texts are looked at too, as such answers have come into the corpora of base models.
+Case, punctuation and apostrophes do not matter. Score `refusal`: how many phrases stand there.
 """
 
 from collections.abc import Sequence
-from functools import cache
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
-from pipeline.curate.phrases import Phrases
+from pipeline.curate.phrases import phrases_of
 from pipeline.curate.reading import Reading
 from schemas.curation_spec import RefusalSpec
 from schemas.measures import Measures
@@ -48,14 +47,12 @@ _OF_ITSELF = (
     *("against my programming", "my programming does not allow", "OpenAI's use policy"),
 )
 
-_phrases = cache(Phrases)
-
 
 def _measure(reading: Reading, entries: Sequence[RefusalSpec]) -> tuple[float]:
     text, vocabulary = reading.normalised, reading.vocabulary
     asked = tuple(phrase for entry in entries for phrase in entry.phrases)
-    refusals = _phrases(_REFUSALS).count(text[:_BEGINNING], vocabulary)
-    return (refusals + _phrases((*_OF_ITSELF, *asked)).count(text, vocabulary),)
+    refusals = phrases_of(_REFUSALS).count(text[:_BEGINNING], vocabulary)
+    return (refusals + phrases_of((*_OF_ITSELF, *asked)).count(text, vocabulary),)
 
 
 def _drops(measures: Measures, spec: RefusalSpec) -> Mask:

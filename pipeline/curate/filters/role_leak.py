@@ -1,7 +1,7 @@
 """A turn in which the model went on to play the other role, or wrote control tokens.
 
-Our own rule: a marker of the template after the reasoning, as a control token or spelled out.
-Score `role_leak`: 1 or 0.
+Our own rule: a marker of the template after the reasoning, as a control token or spelled out. Where
+there is no template all control tokens count but those that end a text. Score `role_leak`: 1 or 0.
 """
 
 from collections.abc import Sequence

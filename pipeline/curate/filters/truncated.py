@@ -1,7 +1,8 @@
 """A turn that did not come to its own end.
 
 Our own rule: it ran into its token budget, or its reasoning never closed. A model trained on such
-turns learns to stop anywhere. Score `truncated`: 1 or 0.
+turns learns to stop anywhere. Plain texts that are to be continued mostly fill their budget, so by
+this rule most of them fall. Score `truncated`: 1 or 0.
 """
 
 from collections.abc import Sequence

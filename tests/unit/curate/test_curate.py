@@ -9,7 +9,7 @@ from pipeline.curate.curate import curate, fall_to_filters
 from schemas.curation_spec import CurationSpec
 from schemas.measures import Measures, no_measures
 from tests.unit.curate.waves import by_hand, specs, waves
-from tests.unit.samples import make_candidate
+from tests.unit.samples import compared, make_candidate
 
 NAN = float("nan")
 
@@ -21,7 +21,9 @@ def judge(rows, fanout=99, texts=None, scores=None, **spec):
     bare = no_measures(len(rows))
     measures = Measures(tuple(scores), columns.T, bare.signatures, bare.vectors)
     asked = CurationSpec.model_validate(spec)
-    verdicts = curate(rows, measures, fanout=fanout, spec=asked, texts=texts)
+    verdicts = curate(
+        rows, measures, fanout=fanout, compared=compared(rows), spec=asked, texts=texts
+    )
     return [verdict.drop_reason for verdict in verdicts]
 
 
@@ -37,7 +39,9 @@ def test_filters_come_first_and_the_selection_sees_only_what_passed(wave, fanout
     spec = CurationSpec.model_validate(spec.model_dump() | {"filters": filters})
     sizes = [len(c.text) if c.failure is None else NAN for c in wave.candidates]
     measures = wave.measures.with_score("chars", np.array(sizes, dtype=np.float32))
-    verdicts = curate(wave.candidates, measures, fanout=fanout, spec=spec)
+    verdicts = curate(
+        wave.candidates, measures, fanout=fanout, compared=compared(wave.candidates), spec=spec
+    )
     too_short = [
         c.failure is None and c.role == "user" and len(c.text) < 3 for c in wave.candidates
     ]
@@ -49,7 +53,13 @@ def test_filters_come_first_and_the_selection_sees_only_what_passed(wave, fanout
 @settings(deadline=None)
 @given(waves(), st.integers(1, 4), specs())
 def test_failures_are_told_apart_and_are_nobodys_keeper(wave, fanout, spec):
-    verdicts = curate(wave.candidates, wave.measures, fanout=fanout, spec=spec)
+    verdicts = curate(
+        wave.candidates,
+        wave.measures,
+        fanout=fanout,
+        compared=compared(wave.candidates),
+        spec=spec,
+    )
     for candidate, verdict in zip(wave.candidates, verdicts, strict=True):
         failed = (verdict.drop_reason or "").startswith("failed:")
         assert failed == (candidate.failure is not None)
@@ -58,7 +68,7 @@ def test_failures_are_told_apart_and_are_nobodys_keeper(wave, fanout, spec):
 
 @given(specs())
 def test_empty_wave_has_no_verdicts(spec):
-    assert curate([], no_measures(0), fanout=3, spec=spec) == []
+    assert curate([], no_measures(0), fanout=3, compared="cohort", spec=spec) == []
     assert fall_to_filters([], no_measures(0), CurationSpec().filters) == []
 
 

@@ -17,10 +17,15 @@ from tests.unit.curate.texts import any_text
 from tests.unit.curate.turns import fallen, make_spec, make_turns
 from tests.unit.samples import DIALECT
 
-MEASURED = [name for name in FILTERS if name != "judge"]
+MEASURED = [
+    *(name for name in FILTERS if name != "judge"),
+    *({"filter": "disagrees", "final": final} for final in ("choice", "line")),
+    {"filter": "disagrees", "final": "pattern", "pattern": r"(?m)^(?:so|thus)?\W*(\w+)"},
+]
 INDEX = benchmark_index(GOOD, 13)
 PIECES = (
     *("12", "+49 30 123456", "a@b.org", "192.0.2.1", "...", "#", "\n- ", "[Your ", "]", "I can't"),
+    *("1,234.50", "-3/4", "####", "\\boxed{", "}", "(B)", "The answer is", "C)", "your turn"),
     *("the", "river", "käse", "река", "川", "👍", "\x00", "\u202e", "٣", "²", "ß", "İ", "\ufdfa"),
 )
 MIXED = st.lists(st.sampled_from(PIECES), max_size=60)
@@ -28,6 +33,7 @@ TEXTS = st.one_of(
     any_text, MIXED.map(" ".join), MIXED.map("".join), st.sampled_from([*GOOD, "", " "])
 )
 ABOVE = st.lists(TEXTS, min_size=1, max_size=6).map(tuple)
+ROLES = st.sampled_from(["user", "assistant", "text"])
 measure_all = Measurer(make_spec(*MEASURED, duplicates="near"), DIALECT, benchmark=INDEX)
 
 
@@ -39,8 +45,10 @@ def turns(draw, max_size=6):
     families = [draw(st.integers(0, len(above) - 1)) for _ in texts]
     return make_turns(
         *texts,
-        role=draw(st.sampled_from(["user", "assistant"])),
+        role=draw(ROLES),
         above=above,
+        references=[draw(TEXTS) for _ in above],
+        asked=draw(st.sampled_from(["", "", "And then?"])),
         families=families,
         finish_reason=draw(st.sampled_from(["stop", "length", ""])),
         logprob_sum=draw(st.one_of(st.floats(max_value=0.0), st.just(float("nan")))),
@@ -61,9 +69,18 @@ def test_any_turn_gives_finite_numbers_or_none(given_turns):
     assert found.scores.dtype == np.float32
     assert not np.isinf(found.scores).any()
     assert not (found.scores < 0).any(axis=0)[[n != "mean_logprob" for n in found.names]].any()
-    for name in ("duplicate_lines", "top_2gram", "char_repetition", "path_similarity", "echo"):
-        if name in found.names:
+    shares = {"duplicate_lines", "top_2gram", "char_repetition", "path_similarity", "echo"}
+    for name in found.names:
+        if name in shares or name.startswith("same_"):
             assert not (found.column(name) > 1).any()
+
+
+@given(TEXTS)
+def test_any_text_agrees_with_itself_or_has_no_final_answer(text):
+    found = measure_all(make_turns(text, references=[text]))
+    same = [found.column(name)[0] for name in found.names if name.startswith("same_")]
+    assert len(same) == 4
+    assert all(np.isnan(value) or value == 1 for value in same)
 
 
 @given(turns(), st.integers(0, 6), st.integers(0, 6))
@@ -115,7 +132,7 @@ def test_a_block_reads_texts_as_each_alone(given_turns):
         assert reading.normalised == normalise(given_turns.texts[row])
         own = shingles(given_turns.texts[row], given_turns.role)
         assert reading.shingles(given_turns.role).tolist() == own.tolist()
-        before = shingles(given_turns[row].above[-1], "user")
+        before = shingles(given_turns[row].before[-1], "user")
         assert reading.shingles("user", back=1).tolist() == before.tolist()
 
 
@@ -145,11 +162,13 @@ def test_findings_stand_in_order_and_masking_leaves_the_rest(text):
             "...",
         ),
         *("a@b.org ", "93.184.216.34 ", "[your ", "I can't ", "[", "\x00", " ", "ass ", "4111 "),
+        *("\\boxed{", "{", "####", "answer ", "1,111", "1/", "((B", "\\frac{1}", "$", "option "),
     ],
 )
 @pytest.mark.timeout(30)
 def test_a_turn_of_a_hundred_kilobytes_is_measured(unit):
     text = unit * (100_000 // len(unit.encode()))
-    for role in ("user", "assistant"):
-        found = measure_all(make_turns(text, role=role, above=[("", text, text)]))
+    for role in ("user", "assistant", "text"):
+        turns = make_turns(text, role=role, above=[("", text, text)], references=[text])
+        found = measure_all(turns)
         assert found.column("chars").tolist() == [len(text.strip())]

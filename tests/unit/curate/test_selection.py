@@ -23,13 +23,19 @@ from tests.unit.curate.waves import (
     specs,
     waves,
 )
-from tests.unit.samples import make_candidate
+from tests.unit.samples import compared, make_candidate
 
 FANOUTS = st.integers(1, 4)
 
 
 def judge(wave: Wave, fanout: int, spec: CurationSpec) -> list[Verdict]:
-    return curate(wave.candidates, wave.measures, fanout=fanout, spec=spec)
+    return curate(
+        wave.candidates,
+        wave.measures,
+        fanout=fanout,
+        compared=compared(wave.candidates),
+        spec=spec,
+    )
 
 
 def family(*vectors, texts=None, relevance=None) -> Wave:
@@ -184,6 +190,30 @@ def test_near_duplicates_are_dropped_with_their_jaccard():
     assert verdicts[1].similarity == np.float32(jaccard_of_sets(wave, 0, 1))
     exact = CurationSpec(filters=(), duplicates="exact", diversity=None)
     assert reasons(judge(wave, 3, exact)) == [None, None, None]
+
+
+def named(*names, **spec):
+    """What becomes of topics that a cohort's trees name, in order."""
+    rows = [make_candidate((i,), name, role="assistant") for i, name in enumerate(names)]
+    wave = measured(rows, np.zeros((len(rows), 0)), [0.0] * len(rows))
+    return reasons(judge(wave, 99, CurationSpec(filters=(), diversity=None, **spec)))
+
+
+def test_topics_that_differ_in_case_and_outer_punctuation_are_near_duplicates():
+    again = ["biology.", "**Biology**", "- BIOLOGY", " Biology:"]
+    others = ["The field of biology", "Marine biology", "Zoology", "Art", "Arts"]
+    expected = ["near_duplicate"] * len(again) + [None] * len(others)
+    for threshold in (0.8, 1.0):
+        found = named("Biology", *again, *others, near_threshold=threshold)
+        assert found == [None, *expected]
+    exact = named("Biology", "biology.", " Biology\n", duplicates="exact")
+    assert exact == [None, None, "duplicate"]
+
+
+def test_topics_of_nearly_the_same_letters_are_told_apart_by_a_higher_threshold():
+    assert named("Organic chemistry", "Inorganic chemistry") == [None, "near_duplicate"]
+    apart = named("Organic chemistry", "Inorganic chemistry", near_threshold=1.0)
+    assert apart == [None, None]
 
 
 def test_kept_openings_drop_their_repeats_in_later_trees_and_the_place_goes_on():

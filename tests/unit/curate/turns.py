@@ -25,6 +25,8 @@ def make_turns(
     reasoning_tokens: int = 0,
     finish_reason: str = "stop",
     logprob_sum: float = float("nan"),
+    references: Sequence[str] | None = None,
+    asked: str = "",
 ) -> Turns:
     """Turns of these texts; a token a byte, and all of the first family, unless told otherwise."""
     ids = [list(text.encode()) for text in texts] if token_ids is None else token_ids
@@ -39,6 +41,8 @@ def make_turns(
         logprob_sums=np.full(len(texts), logprob_sum, dtype=np.float64),
         families=np.array(families or [0] * len(texts), dtype=np.int32),
         above=list(above),
+        references=list(references or [""] * len(above)),
+        asked=asked,
     )
 
 

@@ -116,7 +116,8 @@ BYTES = Shape(
     "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}"
     "{% else %}{{ '<' + m.role + '>' + m.content + '<end>' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}",
-    special=("<user>", "<assistant>", "<end>"),
+    special=("<user>", "<assistant>", "<end>", "<bos>"),
+    bos="<bos>",
     eos="<end>",
     only_bytes=True,
 )

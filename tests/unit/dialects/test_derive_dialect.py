@@ -145,7 +145,7 @@ EXPECTED = {
         "<end><user>",
         {"<end>"},
         {"<end>"},
-        {"<user>", "<assistant>"},
+        {"<user>", "<assistant>", "<bos>"},
     ),
     "harmony": Read(
         "<|end|><|start|>assistant<|channel|>final<|message|>",

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from jobs.prepare_model import cached_location
 from pipeline.dialects.derive import derive_dialect, opening_ids
-from pipeline.dialects.opening import Turn, matches_template
+from pipeline.dialects.frames import Turn
+from pipeline.dialects.opening import matches_template
 from pipeline.dialects.tokenizer import decode, generation_eos_ids, load_tokenizer
 from pipeline.tree.prompt import ask, remember
 from schemas.records import Candidate, to_ids

@@ -2,15 +2,19 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from jobs.cli import main
-from jobs.probe_samples import ROLES, Talk, hold_talks, summarise
+from jobs.probe_samples import ROLES, TEXT, Talk, hold_talks, summarise, summarise_texts
+from jobs.probe_start import TEXTS, prove_start
+from jobs.probe_start_text import start_text
 from pipeline.dialects.derive import derive_dialect, opening_ids
-from pipeline.dialects.scripted import scripted_dialect, scripted_opening
+from pipeline.dialects.scripted import ScriptedSpeller, scripted_dialect
+from pipeline.dialects.tokenizer import load_tokenizer
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
-from schemas.records import Sampling
-from tests.unit.dialects.chat_shapes import CHATML, build
+from schemas.records import Message, Sampling, to_ids
+from tests.unit.dialects.chat_shapes import CHATML, GEMMA, build
 
 
 @pytest.fixture
@@ -31,7 +35,8 @@ def test_scripted_dialect_is_what_is_derived_from_a_template_of_its_shape(script
     same = {"tokenizer": derived.tokenizer, "template": derived.template}
     assert derived == scripted_dialect().model_copy(update=same)
     for text in ("", "Be brief."):
-        assert opening_ids(scripted, derived, text).tolist() == scripted_opening(text).tolist()
+        opening = ScriptedSpeller().opening((Message("system", text),))
+        assert opening_ids(scripted, derived, text).tolist() == opening.ids.tolist()
 
 
 def test_probe_without_sampling_prints_what_it_read(chatml, capsys):
@@ -56,10 +61,93 @@ def test_probe_of_an_unsupported_template_ends_with_2_and_the_reason(tmp_path, c
     assert "Not today" in capsys.readouterr().err
 
 
+@pytest.fixture
+def base(tmp_path):
+    tokenizer = build(GEMMA)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_probe_of_a_base_model_shows_start_and_ends_without_a_template(base, capsys):
+    assert main(["probe", "--model", base, "--no-sampling", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["start"]["text"] == "<bos>"
+    assert [stop["text"] for stop in report["text_stops"]] == ["<eos>"]
+    assert "markers" not in report and "candidates" not in report["start"]
+    assert main(["probe", "--model", base, "--no-sampling"]) == 0
+    text = capsys.readouterr().out
+    assert "template   none" in text and f"<bos> ({report['start']['ids'][0]})" in text
+
+
+def reading(best):
+    """A model that reads texts better after `best`, by a nat a token."""
+
+    def score(texts):
+        gains = [0.0 if ids[0] == best else -1.0 for ids in texts]
+        return [np.full(len(ids) - 1, gain - 2) for ids, gain in zip(texts, gains, strict=True)]
+
+    return score
+
+
+@pytest.mark.parametrize(
+    ("best", "verdict", "said"),
+    [("<|endoftext|>", "proven", "Proven"), ("<|im_start|>", "refuted", "WRONG BY THE WEIGHTS")],
+)
+def test_prove_start_ranks_candidates_by_what_the_model_reads_best(best, verdict, said, chatml):
+    tokenizer = load_tokenizer(chatml)
+    dialect = derive_dialect(tokenizer)
+    score = reading(tokenizer.convert_tokens_to_ids(best))
+    report = prove_start(tokenizer, dialect, score)
+    assert report["text"] == "<|endoftext|>"
+    assert report["verdict"] == verdict and abs(report["lead"]) == 1
+    first, *others = report["candidates"]
+    assert (first["text"], first["nll"]) == (best, 2)
+    roles = {row["text"]: set(row["roles"]) for row in report["candidates"]}
+    assert roles == {
+        "<|endoftext|>": {"derived", "end"},
+        "<|im_start|>": {"bos"},
+        "<|im_end|>": {"end"},
+        "": {"nothing"},
+    }
+    assert {row["nll"] for row in others} == {3}
+    assert said in start_text(report)
+
+
+def test_prove_start_leaves_each_texts_first_token_out(chatml):
+    tokenizer = load_tokenizer(chatml)
+    dialect = derive_dialect(tokenizer)
+
+    def score(texts):
+        found = [np.full(len(ids) - 1, -5.0) for ids in texts]
+        for ids, logprobs in zip(texts, found, strict=True):
+            # The start is better for a text's first token, and for no other.
+            logprobs[0] = -1.0 if ids[0] in dialect.start else -5.0
+        return found
+
+    report = prove_start(tokenizer, dialect, score, TEXTS[:2])
+    assert {row["nll"] for row in report["candidates"]} == {5}
+    assert report["verdict"] == "unclear" and "NOT PROVEN" in start_text(report)
+
+
+def test_hold_talks_writes_plain_texts_from_the_start(scripted):
+    engine = ScriptedEngine(ScriptedConfig(mean_tokens=20))
+    engine.start()
+    dialect = scripted_dialect()
+    talks = [Talk("", to_ids(dialect.start), begins="text") for _ in range(3)]
+    hold_talks(engine, scripted, dialect, talks, Sampling(400), TEXT)
+    texts = summarise_texts(talks, scripted)["texts"]
+    assert [(text["role"], text["prompt"], text["finish"]) for text in texts] == [
+        ("text", "<bos>", "stop")
+    ] * 3
+    assert len({text["text"] for text in texts}) == 3
+
+
 def hold(scripted, **habits):
     engine = ScriptedEngine(ScriptedConfig(mean_tokens=20, **habits))
     engine.start()
-    talks = [Talk("", scripted_opening("")) for _ in range(8)]
+    opening = ScriptedSpeller().opening(()).ids
+    talks = [Talk("", opening) for _ in range(8)]
     hold_talks(engine, scripted, derive_dialect(scripted), talks, Sampling(400))
     return summarise(talks, scripted)
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.dialects.opening import Turn, matches_template, opening_ids
+from pipeline.dialects.frames import Turn
+from pipeline.dialects.opening import matches_template, opening_ids
 from pipeline.tree.prompt import ask, count_reasoning, remember
 from schemas.records import Candidate, to_ids
 from tests.unit.dialects.chat_shapes import SHAPES

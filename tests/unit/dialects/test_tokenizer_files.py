@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from pipeline.dialects.tokenizer import (
+    declared_bos_ids,
     generation_eos_ids,
     load_tokenizer,
     template_digest,
@@ -46,10 +47,9 @@ def test_load_tokenizer_from_a_broken_file_names_the_directory(model):
         load_tokenizer(str(model))
 
 
-def test_load_tokenizer_without_template_names_the_file_to_write(model):
+def test_template_digest_without_template_is_empty(model):
     (model / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match=r"chat_template\.jinja"):
-        load_tokenizer(str(model))
+    assert template_digest(load_tokenizer(str(model))) == ""
 
 
 def test_load_tokenizer_never_runs_code_of_the_model(model):
@@ -93,6 +93,13 @@ def test_generation_eos_ids_reads_one_many_and_none(written, read, model):
 
 def test_generation_eos_ids_without_file_is_empty(model):
     assert generation_eos_ids(str(model)) == ()
+
+
+def test_declared_bos_ids_reads_the_config_first_and_the_part_for_texts(model):
+    assert declared_bos_ids(str(model)) == ()
+    edit(model / "generation_config.json", bos_token_id=5)
+    edit(model / "config.json", bos_token_id=None, text_config={"bos_token_id": 7})
+    assert declared_bos_ids(str(model)) == (7, 5)
 
 
 @pytest.mark.parametrize("content", ['{"eos_token_id": "</s>"}', "[", "[1]"])

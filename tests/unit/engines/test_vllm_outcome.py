@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from pipeline.engines.vllm_outcome import outcome
@@ -56,6 +57,48 @@ def test_outcome_logprobs_are_those_of_the_kept_ids():
     assert completion.token_logprobs.tolist() == [-0.5, -1.0]
     assert completion.logprob_sum == -1.5
     assert taken(finished([0, 1, END], "stop"), logprobs="sum").token_logprobs is None
+
+
+def with_top(ids, reason, stop_reason=None, **sampling) -> Completion:
+    """The completion of a child for which vLLM lists two tokens beside the sampled one."""
+    output = finished(ids, reason, stop_reason)
+    width = 3
+    output.logprobs = SimpleNamespace(
+        start_indices=[width * i for i in range(len(ids))],
+        token_ids=[token for i in ids for token in (i, 10 * i, 10 * i + 1)],
+        logprobs=[lp for i in range(len(ids)) for lp in (-5.0, -0.5 - i, -1.0 - i)],
+    )
+    found = outcome(KEY, Sampling(8, top_logprobs=2, **sampling), output, decode)
+    assert isinstance(found, Completion)
+    return found
+
+
+def test_outcome_top_logprobs_are_the_most_likely_without_the_sampled_one():
+    top = with_top([0, 1], "length").top
+    assert top.ids.tolist() == [[0, 1], [10, 11]]
+    assert top.logprobs.tolist() == [[-0.5, -1.0], [-1.5, -2.0]]
+    assert top.tail == pytest.approx(1 - np.exp(top.logprobs).sum(axis=1), abs=1e-6)
+    assert {part.dtype for part in top} == {np.dtype(np.int32), np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("stop_reason", [None, END])
+def test_outcome_top_logprobs_of_a_stop_hold_the_terminators_position(stop_reason):
+    completion = with_top([0, 1, END], "stop", stop_reason)
+    assert completion.token_ids.tolist() == [0, 1]
+    assert completion.top.ids.tolist() == [[0, 1], [10, 11], [40, 41]]
+
+
+def test_outcome_top_logprobs_of_a_stop_string_are_trimmed_with_the_turn():
+    completion = with_top([0, 1, 2, 3], "stop", "Bye")
+    assert completion.token_ids.tolist() == [0, 1]
+    assert completion.top.ids.tolist() == [[0, 1], [10, 11]]
+
+
+def test_outcome_top_logprobs_come_without_those_of_the_sampled_tokens():
+    completion = with_top([0], "length", logprobs="none")
+    assert completion.logprob_sum is completion.token_logprobs is None
+    assert completion.top.ids.tolist() == [[0, 1]]
+    assert with_top([0], "length", logprobs="sum").logprob_sum == -5.0
 
 
 @pytest.mark.parametrize("reason", ["abort", "error", None])

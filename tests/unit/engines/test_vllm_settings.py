@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.engines.vllm_settings import GIB, VllmConfig, cpu_dtype, engine_args
 from schemas.errors import EnvironmentMismatch, SpecError
+from tests.adapters import write_adapter
 
 
 @pytest.fixture
@@ -46,6 +47,18 @@ def test_engine_args_never_batch_less_than_a_token_a_sequence(told):
 def test_engine_args_of_the_spec_win(told):
     args = told(on_cpu=True, args={"block_size": 64, "enforce_eager": False})
     assert (args["block_size"], args["enforce_eager"]) == (64, False)
+
+
+def test_engine_args_allow_the_top_logprobs_of_the_models_own_distribution(told):
+    args = told(on_cpu=True, top_logprobs=64)
+    assert (args["max_logprobs"], args["logprobs_mode"]) == (64, "raw_logprobs")
+
+
+def test_engine_args_with_an_adapter_make_room_for_it(told, tmp_path):
+    assert "enable_lora" not in told(on_cpu=True)
+    adapter = str(write_adapter(tmp_path / "adapter", r=12))
+    args = told(on_cpu=True, adapter=adapter)
+    assert (args["enable_lora"], args["max_lora_rank"]) == (True, 16)
 
 
 @pytest.mark.parametrize("settings", [{"guarantee": "batch-invariant"}, {"gpus": 1}])

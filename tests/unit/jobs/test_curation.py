@@ -14,12 +14,10 @@ import pytest
 from jobs.curation import curation_identity, make_workers, measure_factory
 from jobs.generate import generate
 from jobs.wiring import rehearsal, resolve
-from pipeline.dialects.scripted import scripted_dialect
-from pipeline.tree.frontier import root_parents
 from pipeline.tree.turns import turns_of
 from schemas.errors import EnvironmentMismatch, ModelError, SpecError
 from tests.builders import make_spec
-from tests.unit.samples import make_candidate, make_run
+from tests.unit.samples import make_candidate, make_run, plant_some
 
 PASSAGE = (
     "Four score and seven years ago our fathers brought forth on this continent a new nation "
@@ -50,11 +48,11 @@ def benchmark(request, tmp_path):
 
 def test_benchmark_texts_of_any_kind_are_looked_for(benchmark):
     spec = spec_with(DECONTAMINATE, benchmarks=[str(benchmark)])
-    measure = measure_factory(spec, resolve(spec))()
-    parents = root_parents(make_run(), range(1))
+    measure = measure_factory(spec, resolve(spec).run_file)()
+    parents = plant_some(make_run(), range(1))
     said = [f"Well: {PASSAGE.upper()}!", "Nothing of the kind was ever said by anybody here today."]
     rows = [make_candidate((i,), text, parent_id=parents[0].node_id) for i, text in enumerate(said)]
-    shares = measure(turns_of(parents, rows, scripted_dialect())).column("contaminated")
+    shares = measure(turns_of(make_run(), parents, rows)).column("contaminated")
     assert shares[0] > 0.8
     assert shares[1] == 0
 
@@ -105,7 +103,7 @@ def test_worker_that_would_measure_with_something_else_is_refused(tmp_path, name
     file.write_text(PASSAGE)
     filters = ["language", "profanity", "decontaminate"]
     spec = spec_with({"filters": filters, "diversity": {}}, benchmarks=[str(file)])
-    run_file = resolve(spec)
+    run_file = resolve(spec).run_file
     assert measure_factory(spec, run_file)() is not None
     here = run_file.identity.curation[name]
     with pytest.raises(EnvironmentMismatch) as caught:
@@ -115,7 +113,7 @@ def test_worker_that_would_measure_with_something_else_is_refused(tmp_path, name
 
 def test_worker_that_lacks_the_embedder_says_where(tmp_path):
     folder = tmp_path / "gone"
-    make = measure_factory(spec_with({}), resolve(spec_with({})))
+    make = measure_factory(spec_with({}), resolve(spec_with({})).run_file)
     make = partial(make.func, *make.args[:3], str(folder), make.args[4])
     with pytest.raises(EnvironmentMismatch, match=rf"on {node()}: {folder}: found no such"):
         make()
@@ -124,7 +122,7 @@ def test_worker_that_lacks_the_embedder_says_where(tmp_path):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_worker_that_would_measure_with_something_else_ends_the_run(workers):
     spec = spec_with({"diversity": {}}, workers=workers)
-    run = make_workers(spec, with_identity(resolve(spec), embedder="of other make"))
+    run = make_workers(spec, with_identity(resolve(spec).run_file, embedder="of other make"))
     deadline = time.monotonic() + 60
     try:
         with pytest.raises(EnvironmentMismatch, match="of other make"):

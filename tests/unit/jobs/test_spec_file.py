@@ -85,16 +85,29 @@ LEVEL = "{role: assistant, fanout: 2, max_tokens: 128}"
         (
             "role: user",
             "role: system",
-            ["generation.levels.0.role: found 'system', expected 'user' or 'assistant'"],
+            ["generation.levels.0.role: found 'system', expected 'user', 'assistant' or 'text'"],
         ),
-        ("[{text: cats}]", "[]", ["generation.roots.topics: found []", "at least 1"]),
+        (
+            "topics: [{text: cats}]",
+            "topics: [{text: cats}]\n    data: {}",
+            ["generation.roots.data: found beside topics", "one of the two"],
+        ),
+        (
+            "topics: [{text: cats}]",
+            "data: {template: 'On {topic}.'}",
+            ["generation.roots.data.template: knows nothing of {topic}", "{text}"],
+        ),
+        (
+            "topics: [{text: cats}]",
+            "data: {}",
+            ["execution.roots: empty", "generation.roots.data"],
+        ),
         (
             "{text: cats}",
             "{text: cats, weight: .inf}",
             ["generation.roots.topics.0.weight: found inf", "finite"],
         ),
         ("  location: runs/x", "  {}", ["execution.location: missing"]),
-        ("    trees: 2\n", "", ["generation.roots.trees: missing"]),
         (
             "context: 1024",
             "context: 192",
@@ -108,7 +121,7 @@ LEVEL = "{role: assistant, fanout: 2, max_tokens: 128}"
         (
             "role: assistant",
             "role: user",
-            ["generation.levels.1.role: found user, expected assistant"],
+            ["generation.levels.1.role: found user after a user", "expected assistant"],
         ),
         (
             LEVEL,
@@ -235,8 +248,14 @@ def test_any_text_is_a_spec_or_refused(tmp_path, text):
         ("{filter: echo, max_share: 1.5}", ["max_share: found 1.5, expected less than or equal"]),
         ("{filter: length, min_chars: 9, max_chars: 5}", ["max_chars: found 5", "min_chars, 9"]),
         ("{filter: language, allowed: []}", ["allowed: found []", "at least 1"]),
-        ("{filter: echo, roles: [system]}", ["found 'system', expected 'user' or 'assistant'"]),
-        ("{filter: judge, engine: other}", ["judge's engine is other", "expected one of", "main"]),
+        (
+            "{filter: echo, roles: [system]}",
+            ["found 'system', expected 'user', 'assistant' or 'text'"],
+        ),
+        (
+            "{filter: judge, engine: other}",
+            ["filters.judge.engine: found other", "expected one of", "main"],
+        ),
         ("judge, judge", ["found `judge` more than once"]),
     ],
 )

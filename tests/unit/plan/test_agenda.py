@@ -10,7 +10,7 @@ from tests.unit.samples import make_spec
 
 RECIPE = RECIPES["tg-sft"]
 SPEC = make_spec((2, 2, 2), trees=4, bounds={"trees_per_cohort": 1, "candidates_per_wave": 4})
-PLAN = make_plan(SPEC, RECIPE)
+PLAN = make_plan(SPEC, RECIPE, 4)
 
 
 def frontier_of(wave, seed):

@@ -28,21 +28,25 @@ SPECS = st.builds(
 )
 
 
+def plan_of(spec):
+    recipe = RECIPES[spec.recipe]
+    return make_plan(spec, recipe, recipe.num_trees(spec, len(spec.roots.topics)))
+
+
 def packaged_plan(name):
-    spec = load_spec(str(REPOSITORY / "jobs" / "specs" / name)).generation
-    return make_plan(spec, RECIPES[spec.recipe])
+    return plan_of(load_spec(str(REPOSITORY / "jobs" / "specs" / name)).generation)
 
 
 @given(SPECS)
 def test_every_tree_is_in_exactly_one_cohort(spec):
-    plan = make_plan(spec, RECIPE)
+    plan = plan_of(spec)
     trees = [tree for cohort in range(plan.cohorts) for tree in plan.trees_of(cohort)]
     assert trees == list(range(plan.trees))
 
 
 @given(SPECS)
 def test_plan_counts_what_growing_everything_would_make(spec):
-    plan = make_plan(spec, RECIPE)
+    plan = plan_of(spec)
     waves, parents = Counter(), Counter()
     ready = [(WaveId((c,)), len(plan.trees_of(c))) for c in range(plan.cohorts)]
     while ready:
@@ -81,29 +85,27 @@ def test_wide_tree_is_a_hundred_trees_of_a_thousand():
 
 @pytest.mark.parametrize(("fanout", "trees"), [(1024, 1), (1026, 2), (100_000, 100), (2049, 3)])
 def test_large_fanout_becomes_equal_trees(fanout, trees):
-    plan = make_plan(make_spec((fanout,), trees=2), RECIPE)
+    plan = plan_of(make_spec((fanout,), trees=2))
     assert (plan.trees, plan.levels[0].fanout) == (2 * trees, fanout // trees)
 
 
 @pytest.mark.parametrize("fanout", [1031, 1025, 2_000_003])
 def test_fanout_that_cannot_be_shared_is_refused_with_ones_that_can(fanout):
     with pytest.raises(SpecError, match=rf"levels\.0\.fanout: {fanout} .* expected") as caught:
-        make_plan(make_spec((fanout,)), RECIPE)
+        plan_of(make_spec((fanout,)))
     proposed = [
         int(word.strip(".")) for word in str(caught.value).split() if word.strip(".").isdigit()
     ]
     for other in proposed[-2:]:
-        assert make_plan(make_spec((other,)), RECIPE).levels[0].nodes == 2 * other
+        assert plan_of(make_spec((other,))).levels[0].nodes == 2 * other
 
 
 def test_turns_shorten_the_plan():
-    full = make_plan(make_spec((2, 2, 2, 1)), RECIPE)
-    half = make_plan(make_spec((2, 2, 2, 1), turns={1: 1, 2: 1}), RECIPE)
-    none = make_plan(make_spec((2, 2, 2, 1), turns={1: 1}), RECIPE)
+    full = plan_of(make_spec((2, 2, 2, 1)))
+    half = plan_of(make_spec((2, 2, 2, 1), turns={1: 1, 2: 1}))
+    none = plan_of(make_spec((2, 2, 2, 1), turns={1: 1}))
     assert [row.nodes for row in full.levels] == [4, 8, 16, 16]
     assert [row.nodes for row in half.levels] == [4, 8, 8, 8]
     assert [row.nodes for row in none.levels] == [4, 8, 0, 0]
     assert (full.leaves_per_tree, half.leaves_per_tree, none.leaves_per_tree) == (8, 6, 4)
-    assert replace(full, levels=()) == replace(
-        make_plan(make_spec((2, 2, 2, 1)), RECIPE), levels=()
-    )
+    assert replace(full, levels=()) == replace(plan_of(make_spec((2, 2, 2, 1))), levels=())

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.pool.wire import pack_outcomes, pack_requests, unpack_outcomes, unpack_requests
-from schemas.records import ChildKey, Completion, Failure, Request, Sampling
+from schemas.records import ChildKey, Completion, Failure, Request, Sampling, TopLogprobs
 
 int32 = st.integers(-(2**31), 2**31 - 1)
 ids = st.lists(int32, max_size=6).map(lambda values: np.asarray(values, dtype=np.int32))
 floats = st.lists(st.floats(width=32, allow_nan=False), max_size=6)
 logprobs = floats.map(lambda values: np.asarray(values, dtype=np.float32))
-kinds = st.sampled_from(["turn", "judge", "critique", "rewrite"])
+kinds = st.sampled_from(["turn", "judge", "draft", "critique", "rewrite"])
 keys = st.builds(ChildKey, st.text(), kinds, st.integers(0, 2**31 - 1))
 samplings = st.builds(
     Sampling,
@@ -24,6 +24,8 @@ samplings = st.builds(
     stop_ids=st.lists(int32).map(tuple),
     stop_strings=st.lists(st.text()).map(tuple),
     logprobs=st.sampled_from(["none", "sum", "tokens"]),
+    top_logprobs=st.integers(0, 1024),
+    ignore_eos=st.booleans(),
 )
 requests = st.builds(
     Request,
@@ -37,6 +39,19 @@ requests = st.builds(
     kind=kinds,
     group=st.text(),
 )
+
+
+@st.composite
+def tops(draw) -> TopLogprobs:
+    shape = draw(st.integers(0, 4)), draw(st.integers(1, 3))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    return TopLogprobs(
+        rng.integers(-(2**31), 2**31, shape, dtype=np.int32),
+        rng.standard_normal(shape, dtype=np.float32),
+        rng.random(shape[0], dtype=np.float32),
+    )
+
+
 completions = st.builds(
     Completion,
     key=keys,
@@ -46,17 +61,22 @@ completions = st.builds(
     stop_id=st.none() | int32,
     logprob_sum=st.none() | st.floats(allow_nan=False),
     token_logprobs=st.none() | logprobs,
+    top=st.none() | tops(),
 )
 failures = st.builds(Failure, key=keys, reason=st.text(), message=st.text())
 
 
 def plain(record: Any) -> dict[str, Any]:
     """A record with its arrays as dtype and list, so that equality is by value."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}
-    return {
-        name: (str(value.dtype), value.tolist()) if isinstance(value, np.ndarray) else value
-        for name, value in values.items()
-    }
+    return {field.name: plain_value(getattr(record, field.name)) for field in fields(record)}
+
+
+def plain_value(value: Any) -> Any:
+    if isinstance(value, TopLogprobs):
+        return tuple(map(plain_value, value))
+    if isinstance(value, np.ndarray):
+        return str(value.dtype), value.shape, value.tolist()
+    return value
 
 
 @settings(deadline=None)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.recipes.tg_sft import TgSft, topic_shares
+from pipeline.recipes.method import topic_shares
+from pipeline.recipes.tg_sft import TgSft
 from tests.unit.samples import make_spec
 
 RECIPE = TgSft()
@@ -42,11 +43,12 @@ def test_topic_shares_add_up_and_miss_their_quota_by_less_than_one(weights, tree
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=4), st.integers(1, 9))
 def test_roots_follow_the_shares_in_order(weights, trees):
     spec = spec_of(weights, trees, fanouts=(2048,))
-    texts = [RECIPE.root(spec, tree).text for tree in range(RECIPE.num_trees(spec))]
+    rows = len(weights)
+    picked = [RECIPE.picks(spec, rows, tree) for tree in range(RECIPE.num_trees(spec, rows))]
     shares = topic_shares(spec)
-    assert texts == [f"topic {i}" for i, share in enumerate(shares) for _ in range(2 * share)]
+    assert picked == [(i,) for i, share in enumerate(shares) for _ in range(2 * share)]
     with pytest.raises(IndexError):
-        RECIPE.root(spec, len(texts))
+        RECIPE.picks(spec, rows, len(picked))
 
 
 def test_turns_end_subtrees_as_often_as_their_weights_say():

@@ -1,52 +1,47 @@
 """Status: sums over the ledger, and what they say about the rest."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pipeline.plan.plan import make_plan
 from pipeline.recipes import RECIPES
-from pipeline.report.status import BusyTime, status_of
+from pipeline.report.status import status_of
+from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts
 from tests.stored import make_manifest
 from tests.unit.samples import make_spec
 
 RECIPE = RECIPES["tg-sft"]
 SPEC = make_spec((4, 2), trees=4, bounds={"trees_per_cohort": 2, "candidates_per_wave": 8})
+PLAN = make_plan(SPEC, RECIPE, 4)
 
 
-def wave(name, *, asked=8, kept=8, frontier=8, tokens=800, at=0.0, attempt="a", **dropped):
-    counts = Counts(asked=asked, kept=kept, dropped=dropped, output_tokens=tokens)
+def wave(
+    name,
+    *,
+    asked=8,
+    kept=8,
+    frontier=8,
+    tokens=800,
+    asides=0,
+    given=0,
+    at=0.0,
+    attempt="a",
+    **drops,
+):
+    counts = Counts(
+        asked=asked,
+        kept=kept,
+        dropped=drops,
+        output_tokens=tokens,
+        aside_tokens=asides,
+        given=given,
+    )
     changes = {"started_at": at, "finished_at": at + 10, "frontier": frontier}
     return make_manifest(name, attempt, counts=counts).model_copy(update=changes)
 
 
-def status(*manifests, spec=SPEC):
-    return status_of(spec, RECIPE, manifests)
-
-
-def busy_time(intervals):
-    busy = BusyTime()
-    for start, stop in intervals:
-        busy.add(start, stop)
-    return busy.total
-
-
-INTERVALS = st.lists(
-    st.tuples(st.integers(0, 60), st.integers(0, 20)).map(lambda p: (p[0], p[0] + p[1]))
-)
-
-
-@given(INTERVALS)
-def test_busy_time_is_the_length_of_the_union(intervals):
-    covered = {second for start, stop in intervals for second in range(start, stop)}
-    assert busy_time(intervals) == len(covered)
-
-
-@given(INTERVALS, st.randoms())
-def test_busy_time_does_not_depend_on_order(intervals, random):
-    shuffled = random.sample(intervals, len(intervals))
-    assert busy_time(shuffled) == busy_time(intervals)
+def status(*manifests, plan=PLAN, budget=None):
+    return status_of(plan, manifests, budget)
 
 
 def test_status_adds_up_the_ledger():
@@ -63,9 +58,9 @@ def test_status_adds_up_the_ledger():
 
 
 def test_status_of_a_run_without_waves_is_the_plan():
-    found, plan = status(), make_plan(SPEC, RECIPE)
+    found = status()
     assert [level.expected_candidates for level in found.levels] == [16, 32]
-    assert [level.expected_waves for level in found.levels] == [r.waves for r in plan.levels]
+    assert [level.expected_waves for level in found.levels] == [r.waves for r in PLAN.levels]
     assert (found.eta_s, found.tokens_per_s, found.kept) == (None, 0.0, 0)
 
 
@@ -92,10 +87,11 @@ def test_eta_of_a_finished_run_is_nothing():
 
 def test_status_of_levels_that_no_dialogue_reaches_is_zero():
     spec = make_spec((2, 1, 2, 1, 1, 1), trees=1, turns={1: 1})
-    found = status(wave("000000", asked=2, kept=2, frontier=2), spec=spec)
+    plan = make_plan(spec, RECIPE, 1)
+    found = status(wave("000000", asked=2, kept=2, frontier=2), plan=plan)
     assert [level.expected_candidates for level in found.levels] == [2, 2, 0, 0, 0, 0]
     assert found.eta_s is not None and found.eta_s > 0
-    assert status(spec=spec).levels[5].expected_waves == 0
+    assert status(plan=plan).levels[5].expected_waves == 0
 
 
 def test_status_goes_on_where_nothing_was_kept():
@@ -104,3 +100,37 @@ def test_status_goes_on_where_nothing_was_kept():
     )
     assert [level.expected_candidates for level in found.levels] == [16, 0]
     assert found.eta_s == 0
+
+
+def test_eta_is_what_the_budget_leaves_where_that_is_less():
+    first = wave("000000"), wave("000000.0", frontier=0, at=10.0)
+    # 16 nodes and 1,600 tokens in 20 s.
+    assert status(*first, budget=BudgetSpec(nodes=24)).eta_s == pytest.approx(10)
+    assert status(*first, budget=BudgetSpec(tokens=2000, nodes=24)).eta_s == pytest.approx(5)
+    assert status(*first, budget=BudgetSpec(hours=30 / 3600)).eta_s == pytest.approx(10)
+    assert status(*first, budget=BudgetSpec(nodes=10)).eta_s == 0
+    assert status(*first, budget=BudgetSpec(nodes=10**6)).eta_s == pytest.approx(40)
+
+
+def test_status_says_what_is_spent_of_each_limit():
+    found = status(wave("000000", asides=100), budget=BudgetSpec(tokens=1000))
+    assert found.limits == (("tokens", 900, 1000),)
+    assert (found.spent.nodes, found.spent.tokens, found.spent.hours) == (8, 900, 10 / 3600)
+    assert (found.output_tokens, status().limits) == (800, ())
+
+
+def test_expected_tokens_count_what_is_said_about_candidates():
+    found = status(wave("000000", asides=160))
+    first, second = found.levels
+    assert first.expected_tokens == 16 * (960 / 8)
+    assert second.expected_tokens == 32 * 200 / 2
+    assert found.expected_tokens == first.expected_tokens + second.expected_tokens
+    assert found.expected_candidates == 48
+
+
+def test_status_counts_prompts_whose_reference_was_kept():
+    found = status(
+        wave("000000", asked=8, kept=7, given=1, empty=1),
+        wave("000000.0", asked=6, kept=3, given=2, empty=3),
+    )
+    assert [(level.parents, level.given) for level in found.levels] == [(2, 1), (3, 2)]

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.execution_spec import ExecutionSpec, RunSpec
-from schemas.fingerprint import Identity, run_id
+from schemas.fingerprint import Identity, ModelIdentity, run_id
 from schemas.generation_spec import GenerationSpec
 from tests.unit.samples import make_spec
 
+MODEL = {name: name for name in ModelIdentity.model_fields}
 IDENTITY = Identity.model_validate(
-    {name: name for name in Identity.model_fields} | {"recipe_version": 1, "curation": {"a": "1"}}
+    {"models": [MODEL], "recipe": "tg-sft 1", "roots": "", "curation": {"a": "1"}}
 )
 SPEC = make_spec((3, 2, 2, 1), turns={1: 1.0, 2: 3.0}).model_dump(mode="json")
 
@@ -40,6 +41,15 @@ OTHER: dict[str, Any] = {
     "levels.0.repetition_penalty": 1.5,
     "levels.0.stop": ["\n"],
     "levels.0.engine": "other",
+    "levels.0.ignore_eos": True,
+    "levels.0.system": "Be brief.",
+    "levels.0.shown": "{text}?",
+    "levels.1.say": "Go on.",
+    "levels.1.critique": {"critique": "What is wrong?", "rewrite": "Again."},
+    "models": {"other": {"name": "second", "context": 4096}},
+    "roots": {"trees": 2, "data": {}},
+    "roots.examples": 2,
+    "top_logprobs": 5,
     "curation.filters": ["truncated", "empty"],
     "curation.filters.0": {"filter": "empty", "roles": ["user"]},
     "curation.filters.1": {"filter": "length", "max_chars": 500},
@@ -52,7 +62,13 @@ OTHER: dict[str, Any] = {
     "bounds.trees_per_cohort": 2,
     "bounds.candidates_per_wave": 100,
 }
-NOT_ALONE = {"recipe", "levels.role", "curation.filters.filter", "curation.filters.roles"}
+NOT_ALONE = {
+    "recipe",
+    "roots.data",
+    "levels.role",
+    "curation.filters.filter",
+    "curation.filters.roles",
+}
 """Fields that are changed with others only."""
 
 
@@ -95,8 +111,14 @@ def test_every_field_of_the_generation_is_tried():
 
 @pytest.mark.parametrize("field", list(Identity.model_fields))
 def test_run_id_changes_with_every_part_of_the_identity(field):
-    other = {"recipe_version": 2, "curation": {"a": "2"}}.get(field, "other")
+    other = {"curation": {"a": "2"}, "models": (ModelIdentity(**MODEL),) * 2}.get(field, "other")
     assert id_of(SPEC, IDENTITY.model_copy(update={field: other})) != id_of(SPEC)
+
+
+@pytest.mark.parametrize("field", list(ModelIdentity.model_fields))
+def test_run_id_changes_with_every_part_of_a_model(field):
+    other = Identity.model_validate(IDENTITY.model_dump() | {"models": [MODEL | {field: "other"}]})
+    assert id_of(SPEC, other) != id_of(SPEC)
 
 
 @given(st.data())

@@ -122,6 +122,16 @@ def test_read_and_list_on_a_busy_server_are_tried_again(
     assert store.list("nodes") == ["nodes/a"]
 
 
+def test_open_on_a_busy_server_is_tried_again(
+    store: FsspecStore, direct: FsspecStore, wire: Wire
+) -> None:
+    direct.create("rows.jsonl", b"one\ntwo\n")
+    wire.fate = lambda method, number: "503" if number == 1 else "deliver"
+    with store.open("rows.jsonl") as file:
+        assert list(file) == [b"one\n", b"two\n"]
+    assert {"HEAD", "GET"} <= set(wire.seen) and len(wire.seen) > 3
+
+
 def test_read_of_a_missing_object_is_asked_once(store: FsspecStore, wire: Wire) -> None:
     with pytest.raises(NotFound):
         store.read("nodes/a")

@@ -4,15 +4,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import frontier_of, root_parents
+from pipeline.tree.frontier import frontier_of
 from pipeline.tree.identity import node_id
 from schemas.node_table import to_table
 from schemas.records import KEEP, Completion, Failure, Node
-from tests.unit.samples import DIALECT, RUN_ID, answer, by_key, grow_level, make_run, make_spec
+from tests.unit.samples import (
+    DIALECT,
+    RUN_ID,
+    answer,
+    by_key,
+    grow_level,
+    make_run,
+    make_spec,
+    plant_all,
+    plant_some,
+)
 
 RUN = make_run(make_spec((3, 2), trees=3))
 RULE = RUN.recipe.rule(RUN.spec, 1)
-PARENTS = root_parents(RUN, range(3))
+PARENTS = plant_all(RUN)
 REQUESTS = expand(RUN, "000000", PARENTS, RULE)
 OUTCOMES = answer(REQUESTS, fail_share=0.3)
 
@@ -63,7 +73,7 @@ def test_attach_keeps_failures_as_rows_without_text():
 
 def test_expand_asks_with_the_stops_of_the_role_and_without_seeds_where_none_are_promised():
     run = make_run(make_spec((3, 2), guarantee="none"))
-    requests = expand(run, "000000", root_parents(run, range(2)), run.recipe.rule(run.spec, 1))
+    requests = expand(run, "000000", plant_some(run, range(2)), run.recipe.rule(run.spec, 1))
     assert [request.seed for request in requests] == [None, None]
     assert requests[0].sampling.stop_ids == DIALECT.user_stop_ids
     assert len({request.seed for request in REQUESTS} - {None}) == len(REQUESTS)

@@ -5,25 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.tree.aside import aside_rows
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import frontier_of, root_parents
-from pipeline.tree.judge import judge_requests, judgements, question_text, read_score
-from pipeline.tree.run import Run
+from pipeline.tree.frontier import frontier_of
+from pipeline.tree.judge import judge_requests, read_score
+from pipeline.tree.prompt import begin
 from schemas.curation_spec import JudgeSpec
-from schemas.records import to_ids
-from tests.unit.samples import DIALECT, RUN_ID, answer, by_key, make_run, make_spec
+from tests.unit.samples import DIALECT, answer, by_key, make_run, make_spec, plant_some
 
 JUDGE = {"filter": "judge", "question": "How good is it, 1 to 5?"}
+JUDGE_SPEC = JudgeSpec.model_validate(JUDGE)
 SPEC = make_spec((2, 2), curation={"filters": ["empty", JUDGE], "diversity": None})
-
-
-def judged_run() -> Run:
-    plain = make_run(SPEC)
-    judge = SPEC.curation.judge
-    assert judge is not None
-    texts = [question_text(judge, role) for role in judge.roles]
-    questions = {text: to_ids(list(text.encode())) for text in texts}
-    return Run(RUN_ID, SPEC, plain.recipe, DIALECT, plain.openings, questions)
 
 
 def conversation(ids):
@@ -33,14 +25,14 @@ def conversation(ids):
 
 
 def test_question_follows_the_turn_in_its_own_conversation():
-    run = judged_run()
-    parents = root_parents(run, range(1))
+    run = make_run(SPEC)
+    parents = plant_some(run, range(1))
     for level, role in ((1, "user"), (2, "assistant")):
         rule = run.recipe.rule(run.spec, level)
         requests = expand(run, "wave", parents, rule)
         rows = attach(run, parents, requests, by_key(answer(requests)), rule)
-        asked = judge_requests(run, "wave", parents, rows, rule)
-        before = conversation(parents[0].history)
+        asked = judge_requests(run, "wave", parents, rows, JUDGE_SPEC)
+        before = conversation(begin(parents[0].root.opening(0, 0), parents[0].bodies[0], DIALECT))
         text = rows[0].text
         prompt = conversation(asked[0].prompt)
         if role == "user":
@@ -54,13 +46,14 @@ def test_question_follows_the_turn_in_its_own_conversation():
 
 
 def test_judgements_are_rows_below_the_turns_and_never_share_an_id():
-    run = judged_run()
-    parents = root_parents(run, range(2))
+    run = make_run(SPEC)
+    parents = plant_some(run, range(2))
     rule = run.recipe.rule(run.spec, 1)
     requests = expand(run, "wave", parents, rule)
     rows = attach(run, parents, requests, by_key(answer(requests)), rule)
-    asked = judge_requests(run, "wave", parents, rows, rule)
-    found = judgements(run, rows, asked, by_key(answer(asked, fail_share=0.5)))
+    asked = judge_requests(run, "wave", parents, rows, JUDGE_SPEC)
+    about = {row.node_id: row for row in rows}
+    found = aside_rows(run, about, asked, by_key(answer(asked, fail_share=0.5)))
     assert [row.parent_id for row in found] == [row.node_id for row in rows]
     assert len({row.node_id for row in (*rows, *found)}) == 2 * len(rows)
     assert {row.kind for row in found} == {"judge"}

@@ -5,17 +5,25 @@ from hypothesis import strategies as st
 
 from pipeline.judging import measured_rows, sampled
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import frontier_of, root_parents
+from pipeline.tree.frontier import frontier_of
 from pipeline.tree.prompt import visible_text
 from pipeline.tree.turns import turns_of
-from tests.unit.samples import DIALECT, answer, by_key, make_candidate, make_run, make_spec
+from tests.unit.samples import (
+    DIALECT,
+    answer,
+    by_key,
+    make_candidate,
+    make_run,
+    make_spec,
+    plant_some,
+)
 
 RUN = make_run(make_spec((3, 2)))
 
 
 def second_level(fail_share=0.3):
     """The parents and the candidates of a wave of answers."""
-    roots = root_parents(RUN, range(2))
+    roots = plant_some(RUN, range(2))
     rule = RUN.recipe.rule(RUN.spec, 1)
     requests = expand(RUN, "wave", roots, rule)
     parents = frontier_of(RUN, roots, attach(RUN, roots, requests, by_key(answer(requests)), rule))
@@ -26,7 +34,7 @@ def second_level(fail_share=0.3):
 
 
 PARENTS, CANDIDATES = second_level()
-TURNS = turns_of(PARENTS, sampled(CANDIDATES), DIALECT)
+TURNS = turns_of(RUN, PARENTS, sampled(CANDIDATES))
 
 
 def plain(turn):

@@ -1,0 +1,115 @@
+"""Exported rows: what readers see of conversations and texts, personal data masked as asked."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pyarrow as pa
+
+from pipeline.curate.personal import mask
+from pipeline.storage.reader import Tables, read_trees
+from pipeline.storage.store import Store
+from pipeline.tree.conversations import conversations, messages, passage, said_between
+from pipeline.tree.run import Run
+from schemas.errors import CorruptData
+from schemas.manifest import Snapshot
+from schemas.node_table import from_table
+from schemas.records import Candidate, Message, Role, Root
+from schemas.root_table import from_root_table
+
+Row = dict[str, Any]
+ROLES = get_args(Role)
+NOT_SHOWN = ("token_logprobs", "scores")
+
+
+class Roots:
+    """The roots of some trees, by tree."""
+
+    def __init__(self, store: Store, tables: Tables) -> None:
+        self._where = store.location
+        found = from_root_table(tables["roots"]) if "roots" in tables else []
+        self._by_tree = {root.tree_id: root for root in found}
+
+    def __getitem__(self, tree_id: int) -> Root:
+        if tree_id not in self._by_tree:
+            raise CorruptData(
+                f"{self._where}: tree {tree_id} has no row below roots/, so nobody knows what "
+                "stands before its turns. `arborist verify` lists all defects of the run."
+            )
+        return self._by_tree[tree_id]
+
+
+def walks(store: Store, snapshot: Snapshot) -> Iterator[tuple[Root, list[Candidate]]]:
+    """Every kept conversation, below its root."""
+    for tables in read_trees(store, snapshot, ("nodes", "roots"), without=NOT_SHOWN):
+        roots = Roots(store, tables)
+        if "nodes" in tables:
+            kept = (node.candidate for node in from_table(tables["nodes"]))
+            for path in conversations(kept):
+                yield roots[path[-1].tree_id], path
+
+
+@dataclass(frozen=True)
+class View:
+    """How a run's rows are shown."""
+
+    run: Run
+    between: tuple[str | None, ...]
+    """By level, what the run itself says before each turn."""
+    is_text: bool
+    """Trees are plain texts, without a chat."""
+    masked: frozenset[str]
+    """Roles whose personal data are masked."""
+
+    @classmethod
+    def of(cls, run: Run) -> "View":
+        """That of a run."""
+        masked = frozenset(role for role in ROLES if run.spec.curation.masks(role))
+        is_text = run.recipe.rule(run.spec, 1).role == "text"
+        return cls(run, said_between(run), is_text, masked)
+
+    def text(self, role: Role, text: str) -> str:
+        """A text, with personal data masked where the spec says so for its role."""
+        return mask(text) if role in self.masked else text
+
+    def messages(self, said: Iterable[Message]) -> list[Row]:
+        """Messages as chat templates take them."""
+        return [{"role": role, "content": self.text(role, text)} for role, text in said]
+
+
+def message_row(view: View, root: Root, path: Sequence[Candidate]) -> Row:
+    """A conversation."""
+    said = messages(root, path, view.between)
+    return {**_leaf(root, path), "messages": view.messages(said)}
+
+
+def text_row(view: View, root: Root, path: Sequence[Candidate]) -> Row:
+    """A text with its ids, which are left out where the text was masked."""
+    found = passage(view.run, root, path)
+    text = view.text("text", found.text)
+    return {
+        **_leaf(root, path),
+        "text": text,
+        "token_ids": found.token_ids if text == found.text else None,
+    }
+
+
+def _leaf(root: Root, path: Sequence[Candidate]) -> Row:
+    leaf = path[-1]
+    return {
+        "tree_id": leaf.tree_id,
+        "leaf_id": leaf.node_id,
+        "source": root.source,
+        "origin": leaf.origin,
+    }
+
+
+def in_tables(rows: Iterable[Row], schema: pa.Schema, *, size: int = 2_000) -> Iterator[pa.Table]:
+    """Rows, so many at a time."""
+    block: list[Row] = []
+    for row in rows:
+        block.append(row)
+        if len(block) == size:
+            yield pa.Table.from_pylist(block, schema=schema)
+            block = []
+    yield pa.Table.from_pylist(block, schema=schema)

@@ -1,0 +1,28 @@
+"""Shows that an answer by somebody else was there while this one was written.
+
+SDFT (Yang et al. 2024) drops a rewritten answer that speaks of a reference answer, of a response,
+or of turns, and keeps the reference instead. What we changed: the phrases are ours, for the words
+in which our recipe asks, they may stand anywhere, and a spec may name its own instead: those that
+fit what it shows the model. Case and punctuation do not matter, and words are whole. Score
+`gives_away`: how many phrases stand there.
+"""
+
+from collections.abc import Sequence
+
+from pipeline.curate.filters.filter import Filter, Mask, always, score
+from pipeline.curate.phrases import phrases_of
+from pipeline.curate.reading import Reading
+from schemas.curation_spec import GivesAwaySpec
+from schemas.measures import Measures
+
+
+def _measure(reading: Reading, entries: Sequence[GivesAwaySpec]) -> tuple[float]:
+    phrases = phrases_of(tuple(phrase for entry in entries for phrase in entry.phrases))
+    return (phrases.count(reading.normalised, reading.vocabulary),)
+
+
+def _drops(measures: Measures, spec: GivesAwaySpec) -> Mask:
+    return score(measures, "gives_away") > 0
+
+
+GIVES_AWAY = Filter(version=1, columns=always("gives_away"), measure=_measure, drops=_drops)

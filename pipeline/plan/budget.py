@@ -1,0 +1,229 @@
+"""Budgets: what a run has spent over all attempts at it, and whether another cohort may begin.
+
+The rule. Cohorts begin in plan order, and one that has begun is finished. The next one begins while
+what is spent, and what those that have begun will still take, is below every limit. A cohort is
+expected to take what the finished ones of the run took on average, and before one is finished, what
+the plan allows it at most; time is expected to pass as it did for each token so far, and while
+nothing is known about that, only one cohort is begun. The first one always begins. So where cohorts
+are alike, a run spends at most one cohort more than it may; and where one is larger than was
+expected, what that one takes beyond its expectation comes on top.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pipeline.plan.agenda import child_waves
+from pipeline.plan.busy_time import BusyTime
+from pipeline.plan.plan import Plan
+from pipeline.tree.recipe import LevelRule, Recipe
+from schemas.execution_spec import BudgetSpec
+from schemas.generation_spec import GenerationSpec
+from schemas.manifest import Manifest
+from schemas.wave_id import WaveId
+
+HOUR_S = 3600.0
+
+
+class Spent(NamedTuple):
+    """What a run has taken, in the units of its budget."""
+
+    nodes: float = 0
+    tokens: float = 0
+    hours: float = 0.0
+    gpu_hours: float = 0.0
+
+
+class Held(NamedTuple):
+    """What an attempt that is going on holds, and since when."""
+
+    attempt: str
+    gpus: float
+    since: float
+
+
+class Spending:
+    """The ledger added up as a budget counts, a manifest at a time, in any order."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+        self._tokens = 0
+        self._busy = BusyTime()
+        self._by_attempt: dict[tuple[str, float], BusyTime] = {}
+        """Busy time of each attempt, which held its GPUs throughout."""
+
+    def add(self, manifest: Manifest) -> None:
+        """Book a wave."""
+        self._nodes += manifest.counts.asked
+        self._tokens += manifest.counts.output_tokens + manifest.counts.aside_tokens
+        interval = manifest.started_at, manifest.finished_at
+        self._busy.add(*interval)
+        self._by_attempt.setdefault((manifest.attempt, manifest.gpus), BusyTime()).add(*interval)
+
+    def spent(self, held: Held | None = None, now: float = 0.0) -> Spent:
+        """What was taken. The clock of an attempt that is going on counts until now, even where
+        none of its waves is committed yet."""
+        seconds = self._busy.total
+        by_attempt = {key: busy.total for key, busy in self._by_attempt.items()}
+        if held is not None:
+            ongoing = held.since, max(now, held.since)
+            seconds = self._busy.total_with(*ongoing)
+            key = held.attempt, held.gpus
+            by_attempt[key] = self._by_attempt.get(key, BusyTime()).total_with(*ongoing)
+        gpu_s = sum(gpus * busy for (_, gpus), busy in by_attempt.items())
+        return Spent(self._nodes, self._tokens, seconds / HOUR_S, gpu_s / HOUR_S)
+
+
+def spent_of(manifests: Iterable[Manifest]) -> Spent:
+    """What committed waves took."""
+    spending = Spending()
+    for manifest in manifests:
+        spending.add(manifest)
+    return spending.spent()
+
+
+class Limit(NamedTuple):
+    """One limit of a budget, and what is spent of it."""
+
+    name: str
+    """As in the spec."""
+    spent: float
+    allowed: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether nothing is left."""
+        return self.spent >= self.allowed
+
+    def __str__(self) -> str:
+        unit = self.name.replace("gpu_", "GPU ")
+        return f"{amount(self.spent)} of {amount(self.allowed)} {unit}"
+
+
+def amount(value: float) -> str:
+    """A number of things, or of hours, for people."""
+    whole = isinstance(value, int) or value >= 1000 or value == int(value)
+    return f"{value:,.0f}" if whole else f"{value:,.3g}"
+
+
+def limits(budget: BudgetSpec, spent: Spent) -> list[Limit]:
+    """The limits that are set."""
+    found = []
+    for name, value in spent._asdict().items():
+        allowed = getattr(budget, name)
+        if allowed is not None:
+            found.append(Limit(name, value, allowed))
+    return found
+
+
+def exhausted(budget: BudgetSpec, spent: Spent) -> str | None:
+    """Which limit is reached, in words; None while there is something left of each."""
+    for limit in limits(budget, spent):
+        if limit.reached:
+            return f"execution.budget.{limit.name}: {limit} are spent"
+    return None
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A cohort with waves that are not committed."""
+
+    waves: int = 1
+    nodes: int = 0
+    tokens: int = 0
+
+
+class Admission:
+    """Decides whether the next cohort begins, from all waves that are committed.
+
+    Book each wave once, those of the level above before those below, as ledger and loop have them.
+    """
+
+    def __init__(
+        self, budget: BudgetSpec, spec: GenerationSpec, recipe: Recipe, plan: Plan, held: Held
+    ) -> None:
+        self._budget, self._spec, self._recipe = budget, spec, recipe
+        self._held = held
+        self._spending = Spending()
+        self._planned = _planned(spec, recipe, plan)
+        self._begun = 0
+        """So many cohorts, the first ones of the plan."""
+        self._unfinished: dict[int, _Begun] = {}
+        self._finished = Spent()
+
+    def book(self, manifest: Manifest) -> None:
+        """A wave is committed, by whomever. All cohorts before one that has begun are to begin."""
+        wave, counts = WaveId.parse(manifest.wave), manifest.counts
+        while self._begun <= wave.cohort:
+            self._begin()
+        self._spending.add(manifest)
+        cohort = self._unfinished[wave.cohort]
+        below = child_waves(self._spec, self._recipe, wave, manifest.frontier)
+        cohort.waves += sum(1 for _ in below) - 1
+        cohort.nodes += counts.asked
+        cohort.tokens += counts.output_tokens + counts.aside_tokens
+        if not cohort.waves:
+            del self._unfinished[wave.cohort]
+            done = self._finished
+            self._finished = Spent(done.nodes + cohort.nodes, done.tokens + cohort.tokens)
+
+    def admits(self, now: float) -> bool:
+        """Whether the next cohort begins; if so, it counts from then on."""
+        if self._begun and exhausted(self._budget, self._ahead(now)) is not None:
+            return False
+        self._begin()
+        return True
+
+    def spent(self, now: float) -> Spent:
+        """What the run took until now."""
+        return self._spending.spent(self._held, now)
+
+    def _begin(self) -> None:
+        self._unfinished[self._begun] = _Begun()
+        self._begun += 1
+
+    def _ahead(self, now: float) -> Spent:
+        """What will be spent once all that has begun is finished."""
+        spent, one = self.spent(now), self._expected()
+        nodes = sum(max(0.0, one.nodes - cohort.nodes) for cohort in self._unfinished.values())
+        tokens = sum(max(0.0, one.tokens - cohort.tokens) for cohort in self._unfinished.values())
+        return Spent(
+            spent.nodes + nodes,
+            spent.tokens + tokens,
+            spent.hours + _time_for(tokens, spent.hours, spent.tokens),
+            spent.gpu_hours + _time_for(tokens, spent.gpu_hours, spent.tokens),
+        )
+
+    def _expected(self) -> Spent:
+        """Nodes and tokens of one cohort."""
+        finished = self._begun - len(self._unfinished)
+        if not finished:
+            return self._planned
+        return Spent(self._finished.nodes / finished, self._finished.tokens / finished)
+
+
+def _time_for(tokens: float, hours: float, sampled: float) -> float:
+    """As it passed for those sampled so far; while none are, nobody knows."""
+    if not tokens:
+        return 0.0
+    return tokens * hours / sampled if sampled else math.inf
+
+
+def _planned(spec: GenerationSpec, recipe: Recipe, plan: Plan) -> Spent:
+    """Nodes and tokens of one cohort, at most."""
+    candidates = sum(level.candidates for level in plan.levels)
+    about = sum(
+        row.candidates * sum(aside_tokens(recipe.rule(spec, row.level))) for row in plan.levels
+    )
+    tokens = sum(level.max_tokens for level in plan.levels) + about
+    return Spent(candidates / plan.cohorts, tokens / plan.cohorts)
+
+
+def aside_tokens(rule: LevelRule) -> Iterator[int]:
+    """What may be sampled about one candidate."""
+    if rule.judge is not None:
+        yield rule.judge.max_tokens
+    if rule.critique is not None:
+        yield rule.critique.critique_tokens
+        yield rule.critique.rewrite_tokens or rule.sampling.max_tokens

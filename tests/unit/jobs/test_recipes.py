@@ -1,0 +1,159 @@
+"""Recipes by name: defaults merged into what a spec says, recipes of one's own, identities."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.recipes import load_recipe, recipe_identity, with_defaults
+from pipeline.recipes import RECIPES, Method
+from schemas.errors import SpecError
+
+OWN = """\
+from pipeline.recipes import Method
+
+
+class Own(Method):
+    name = "own"
+    defaults = {"curation": {"duplicates": "keep", "filters": ["empty"]}, "seed": 5}
+    level_defaults = {"user": {"temperature": 0.5, "stop": ["!"]}}
+
+
+class Nameless(Method):
+    pass
+
+
+class Stranger:
+    name = "stranger"
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a module of one's own in the working directory."""
+    name = f"own_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return name
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(SpecError) as caught:
+        load_recipe(name)
+    assert str(caught.value).startswith("generation.recipe: ")
+    return str(caught.value)
+
+
+def test_load_recipe_knows_ours_by_name():
+    assert {name: load_recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}
+
+
+def test_load_recipe_imports_ones_own_from_the_working_directory(own):
+    recipe = load_recipe(f"{own}:Own")
+    assert isinstance(recipe, Method) and recipe.name == "own"
+
+
+@pytest.mark.parametrize("name", ["tg_sft", "", "own.Own", ":Own", ".own:Own", "a b:Own", "..:Own"])
+def test_load_recipe_unknown_name_lists_ours_and_the_form_of_ones_own(name):
+    message = refusal(name)
+    assert f"found {name}, expected one of tg-sft," in message
+    assert "`package.module:Class`" in message
+
+
+def test_load_recipe_unimportable_module_says_from_where(own):
+    message = refusal("no_such_module_here:Own")
+    assert "cannot be imported from" in message and str(Path.cwd()) in message
+    assert "No module named 'no_such_module_here'" in message
+
+
+def test_load_recipe_module_that_lacks_an_import_says_which(own):
+    Path("needs_more.py").write_text("import no_such_library\n")
+    assert "No module named 'no_such_library'" in refusal("needs_more:Own")
+
+
+def test_load_recipe_module_that_is_no_python_says_where(own):
+    Path("no_python.py").write_text("class Own(\n")
+    message = refusal("no_python:Own")
+    assert "is no Python" in message and "no_python.py:1" in message
+
+
+def test_load_recipe_missing_class_is_named(own):
+    assert f"found no Other in {own}, expected a class" in refusal(f"{own}:Other")
+
+
+def test_load_recipe_class_that_is_no_method_is_shown(own):
+    message = refusal(f"{own}:Stranger")
+    assert "Stranger" in message and "derives from pipeline.recipes.Method" in message
+
+
+def test_load_recipe_method_without_a_name_says_so(own):
+    assert "has no `name`" in refusal(f"{own}:Nameless")
+
+
+def test_recipe_identity_of_ours_is_name_and_version():
+    assert recipe_identity("tg-sft") == f"tg-sft {RECIPES['tg-sft'].version}"
+
+
+def test_recipe_identity_of_ones_own_changes_with_its_source(own):
+    before = recipe_identity(f"{own}:Own")
+    assert recipe_identity(f"{own}:Own") == before
+    with Path(f"{own}.py").open("a") as file:
+        file.write("# Another comment.\n")
+    assert recipe_identity(f"{own}:Own") != before
+
+
+def test_with_defaults_fill_what_is_not_said(own):
+    merged = with_defaults({"recipe": f"{own}:Own", "levels": [{"role": "user"}]})
+    assert merged["seed"] == 5
+    assert merged["curation"] == {"duplicates": "keep", "filters": ["empty"]}
+    assert merged["levels"] == [{"role": "user", "temperature": 0.5, "stop": ["!"]}]
+
+
+def test_with_defaults_what_is_said_wins_key_by_key_in_sections(own):
+    said = {"recipe": f"{own}:Own", "seed": 0, "curation": {"duplicates": "near"}}
+    merged = with_defaults(said)
+    assert merged["seed"] == 0
+    assert merged["curation"] == {"duplicates": "near", "filters": ["empty"]}
+
+
+def test_with_defaults_lists_are_taken_whole(own):
+    merged = with_defaults({"recipe": f"{own}:Own", "curation": {"filters": ["truncated"]}})
+    assert merged["curation"]["filters"] == ["truncated"]
+
+
+def test_with_defaults_an_explicit_null_wins(own):
+    levels = [{"role": "user", "stop": None}]
+    merged = with_defaults({"recipe": f"{own}:Own", "curation": None, "levels": levels})
+    assert merged["curation"] is None
+    assert merged["levels"] == [{"role": "user", "temperature": 0.5, "stop": None}]
+
+
+def test_with_defaults_levels_are_filled_by_their_role(own):
+    levels = [{"role": "user"}, {"role": "assistant"}, {"role": "user", "temperature": 1.0}]
+    merged = with_defaults({"recipe": f"{own}:Own", "levels": levels})
+    assert [level.get("temperature") for level in merged["levels"]] == [0.5, None, 1.0]
+
+
+def test_with_defaults_leave_what_is_said_as_it_was(own):
+    said = {
+        "recipe": f"{own}:Own",
+        "curation": {"duplicates": "near"},
+        "levels": [{"role": "user"}],
+    }
+    with_defaults(said)
+    assert said["curation"] == {"duplicates": "near"} and said["levels"] == [{"role": "user"}]
+    assert load_recipe(f"{own}:Own").defaults["curation"]["duplicates"] == "keep"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"levels": 3}, {"levels": ["user", None]}, {"levels": [{}]}, {"recipe": 7}, {}]
+)
+def test_with_defaults_leave_what_is_wrong_to_the_schema(odd):
+    merged = with_defaults(odd)
+    assert merged.get("levels") == odd.get("levels") and merged.get("recipe") == odd.get("recipe")
+
+
+def test_with_defaults_unknown_recipe_is_refused():
+    with pytest.raises(SpecError, match=r"generation\.recipe: found tg-sfd, expected one of"):
+        with_defaults({"recipe": "tg-sfd"})
