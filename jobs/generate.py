@@ -98,9 +98,15 @@ def generate(spec: RunSpec, out: TextIO) -> Done:
     if spent is None or _unfinished(run, plan, before):
         progress = Progress(StopSwitch(), tally, out)
         whole = _grow(spec, resolved, store, attempt, before, progress)
-        spent = None if whole else "the budget admits no further cohort"
+        spent = None if whole else _limit(spec, store)
     snapshot = seal(store, resolved.run_file, run.recipe, partial=spent is not None)
     return Done(store, snapshot, tally.status(), spent, news=snapshot != done)
+
+
+def _limit(spec: RunSpec, store: Store) -> str:
+    """What the budget says, once it admits no further cohort."""
+    now = spent_of(Ledger(store).all().values())
+    return exhausted(spec.execution.budget, now) or "the budget leaves no room for another cohort"
 
 
 def _unfinished(run: Run, plan: Plan, before: Mapping[str, Manifest]) -> bool:

@@ -141,10 +141,9 @@ def _origin(uri: str, number: int | None) -> Origin:
             f"{', '.join(map(str, numbers)) or 'none, since it is not sealed yet'}."
         )
     snapshot = latest(store) if number is None else read_snapshot(store, number)
-    if snapshot is None or not snapshot.complete:
+    if snapshot is None:
         raise LocationError(
-            f"{store.location}: is not sealed as complete; finish it with `arborist generate` "
-            "first."
+            f"{store.location}: is not sealed yet; finish it with `arborist generate` first."
         )
     return Origin(store, open_run(store), snapshot)
 

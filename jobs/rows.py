@@ -1,10 +1,8 @@
 """What the trees of a run grow from, by its spec."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 from jobs.recipes import load_recipe
-from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 from schemas.manifest import RowCount
 from schemas.records import RootRow
@@ -50,20 +48,11 @@ def rows_of(spec: RunSpec) -> Rows:
     from pipeline.storage.rows import read_rows
 
     recipe = load_recipe(spec.generation.recipe)
-    rows = read_rows(roots.data, locations_of(spec), spec.execution.storage_options)
-    if recipe.needs_reference and all(row.reference is None for row in _first(rows)):
-        raise SpecError(
-            f"generation.roots.data: no row has a reference, which recipe {recipe.name} needs; map "
-            "the column that holds it: columns: {reference: NAME}."
-        )
-    return rows
+    options = spec.execution.storage_options
+    return read_rows(roots.data, locations_of(spec), options, unfit=recipe.unfit)
 
 
 def locations_of(spec: RunSpec) -> tuple[str, ...]:
     """Where the rows lie."""
     named = spec.execution.roots
     return (named,) if isinstance(named, str) else named
-
-
-def _first(rows: Rows) -> Sequence[RootRow]:
-    return [rows[index] for index in range(min(len(rows), 100))]

@@ -107,8 +107,9 @@ def model_groups(spec: GenerationSpec) -> list[list[str]]:
 
 
 def _model(spec: RunSpec, groups: Sequence[str]) -> Model:
-    group = spec.execution.engines[groups[0]]
-    return _scripted_model() if group.backend == SCRIPTED else _read_model(group)
+    name = groups[0]
+    group = spec.execution.engines[name]
+    return _scripted_model() if group.backend == SCRIPTED else _read_model(group, name)
 
 
 def _scripted_model() -> Model:
@@ -117,13 +118,13 @@ def _scripted_model() -> Model:
     return Model(SCRIPTED, scripted_dialect(), ScriptedSpeller())
 
 
-def _read_model(group: EngineGroupSpec) -> Model:
+def _read_model(group: EngineGroupSpec, name: str) -> Model:
     from pipeline.dialects.derive import derive_dialect
     from pipeline.dialects.spelling import TokenizerSpeller
     from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
     from pipeline.engines.weights import weights_digest
 
-    location = model_location(group)
+    location = model_location(group, name)
     weights = weights_digest(location, group.adapter)
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
@@ -163,11 +164,11 @@ def _spelled(speller: Speller, texts: Sequence[str]) -> dict[str, tuple[int, ...
     return {text: tuple(speller.ids(text).tolist()) for text in texts}
 
 
-def model_location(group: EngineGroupSpec) -> str:
+def model_location(group: EngineGroupSpec, name: str = "main") -> str:
     """The directory of a group's model."""
     if group.model is None:
         raise SpecError(
-            "execution.engines: a group has no `model`; expected the directory of one, or "
+            f"execution.engines.{name}.model: missing; expected the directory of a model, or "
             "`packaged` for the small chat model that `arborist prepare-model` makes."
         )
     from jobs.prepare_model import packaged_location
@@ -284,7 +285,9 @@ def _factory(name: str, group: EngineGroupSpec, spec: GenerationSpec) -> EngineF
     from pipeline.engines.distribution import require_one_vllm
 
     require_one_vllm()
-    return partial(_make_vllm, group, spec.model_of(name), _Asked.of(spec), model_location(group))
+    return partial(
+        _make_vllm, group, spec.model_of(name), _Asked.of(spec), model_location(group, name)
+    )
 
 
 def _make_scripted(settings: Mapping[str, object], max_num_seqs: int, incarnation: int) -> Engine:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pipeline.judging import count_asides, stand_ins
 from pipeline.lineage import Lineage
-from pipeline.plan.agenda import planned_waves
+from pipeline.plan.agenda import planned_waves, whole_cohorts
 from pipeline.plan.plan import make_plan
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import WAVE_TABLES, WaveRows, read_wave, wave_rows
@@ -68,7 +68,8 @@ def verify(
     walk = _Walk(run, store, Lineage(run, plan, store), decode, rejudge, rejudge and remeasure, {})
     seen: set[str] = set()
     missing: list[str] = []
-    for wave, committed in planned_waves(run.spec, run.recipe, plan, frontiers):
+    planned = list(planned_waves(run.spec, run.recipe, plan, frontiers))
+    for wave, committed in planned:
         if not committed:
             missing.append(wave.name)
             continue
@@ -77,6 +78,7 @@ def verify(
     for name in sorted(set(manifests) - seen):
         yield f"ledger/{name}.json: no wave of this plan has this name or its parent wave is gone."
     yield from _snapshot_defects(store, manifests, missing)
+    yield from _partial_defects(store, planned)
 
 
 def _read_ledger(store: Store) -> tuple[dict[str, Manifest], list[str]]:
@@ -329,6 +331,23 @@ def _snapshot_defects(
     if snapshot.complete:
         yield from _complete_defects(store, snapshot, manifests, missing)
     yield from drop_defects(store, snapshot)
+
+
+def _partial_defects(store: Store, planned: Sequence[tuple[WaveId, bool]]) -> Iterator[str]:
+    """A partial snapshot names the first cohorts of the plan, each of them to its end."""
+    try:
+        snapshot = latest(store)
+    except CorruptData:
+        return
+    if snapshot is None or snapshot.complete:
+        return
+    named = [WaveId.parse(entry.wave) for entry in snapshot.manifests]
+    last = max((wave.cohort for wave in named), default=-1)
+    if named != [wave for wave in whole_cohorts(planned) if wave.cohort <= last]:
+        yield (
+            f"snapshot {snapshot.number}: is partial, but does not name the first cohorts of the "
+            "plan, each to its end."
+        )
 
 
 def _sum_defects(snapshot: Snapshot, manifests: Sequence[Manifest]) -> Iterator[str]:

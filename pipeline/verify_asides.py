@@ -14,7 +14,6 @@ from pipeline.tree.run import Run
 from schemas.records import KEEP, Candidate, Node, Request, Verdict
 from schemas.wave_id import WaveId
 
-
 SAME_WAVE = ""
 """Requests that are only made to be compared go nowhere."""
 

@@ -108,7 +108,11 @@ def _base_defects(where: str, snapshot: Snapshot, base: Snapshot | None) -> Iter
         if snapshot.drops is not None or snapshot.refinement is not None:
             yield f"{where}: has a drop list, but does not say what it was refined from."
         return
-    if (snapshot.manifests, snapshot.shards) != (base.manifests, base.shards):
+    # A partial snapshot may have been continued since; what was left out of it stays so.
+    known = len(base.manifests), len(base.shards)
+    begins = snapshot.manifests[: known[0]], snapshot.shards[: known[1]]
+    longer = len(snapshot.manifests) > known[0]
+    if begins != (base.manifests, base.shards) or (longer and base.complete):
         yield f"{where}: names other rows than snapshot {base.number}, which it was refined from."
     before = base.refinement.round if base.refinement else 0
     if snapshot.refinement is None or snapshot.refinement.round != before + 1:

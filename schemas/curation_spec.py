@@ -22,7 +22,14 @@ from schemas.filter_spec import (
     TruncatedSpec,
 )
 
-__all__ = ["LOWEST_NEAR", "CurationSpec", "DiversitySpec", "JudgeSpec", "Strict"]
+__all__ = [
+    "LOWEST_NEAR",
+    "CurationSpec",
+    "DecontaminateSpec",
+    "DiversitySpec",
+    "JudgeSpec",
+    "Strict",
+]
 
 LOWEST_NEAR = 0.7
 """Below it, 25 bands of 5 rows miss more and more pairs; here they miss one in a hundred."""

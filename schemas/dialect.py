@@ -63,6 +63,6 @@ class Dialect(BaseModel):
 
     @property
     def whole_stop_ids(self) -> tuple[int, ...]:
-        """Those that end a text and never stand between two turns of one conversation."""
-        between = {*self.after_user, *self.ask_assistant, *self.after_assistant}
+        """Those that end a text and never stand between a question and its answer."""
+        between = {*self.after_user, *self.ask_assistant}
         return tuple(i for i in self.text_stop_ids if i not in between)

@@ -194,11 +194,15 @@ class DisagreesSpec(FilterSpec):
 
     @model_validator(mode="after")
     def _pattern_with_one_group(self) -> Self:
-        if (self.final == "pattern") != (self.pattern is not None):
-            found = "none" if self.pattern is None else "one"
-            raise ValueError(f"pattern: found {found} with `final: {self.final}`")
         if self.pattern is not None:
             _check_pattern(self.pattern)
+        if self.final == "pattern" and self.pattern is None:
+            raise ValueError("pattern: missing, expected one with `final: pattern`")
+        if self.final != "pattern" and self.pattern is not None:
+            raise ValueError(
+                f"pattern: found one with `final: {self.final}`, expected none; "
+                "it is looked for with `final: pattern`"
+            )
         return self
 
 

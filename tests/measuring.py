@@ -29,7 +29,7 @@ def make_turns(count: int, *, family: int = 4, prefix: str = "n") -> Turns:
         logprob_sums=np.full(count, -1.0),
         families=(np.arange(count) // family).astype(np.int32),
         above=[("root", "y" * i) for i in range(-(-count // family))],
-        references=[""] * (-(-count // family)),
+        references=[f"answer {i}" for i in range(-(-count // family))],
     )
 
 

@@ -13,7 +13,8 @@ from pipeline.curate.ranking import Relevance
 from pipeline.curate.repeats import Crowd, NearText, Repeats, SameText, crowd_of
 from pipeline.curate.selection import Selection
 from pipeline.curate.vectors import Directions
-from schemas.curation_spec import AnyFilter, CurationSpec
+from schemas.curation_spec import CurationSpec
+from schemas.filter_spec import AnyFilter
 from schemas.measures import Measures
 from schemas.records import KEEP, Candidate, Verdict
 

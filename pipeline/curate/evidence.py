@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from schemas.curation_spec import AlphabetSpec, AnyFilter, DisagreesSpec, LanguageSpec
+from schemas.filter_spec import AlphabetSpec, AnyFilter, DisagreesSpec, LanguageSpec
 
 Scores = Mapping[str, float]
 

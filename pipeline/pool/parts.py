@@ -74,7 +74,12 @@ def _own(turns: Turns) -> Turns:
     if not len(turns):
         return turns
     first, last = int(turns.families.min()), int(turns.families.max())
-    return replace(turns, families=turns.families - first, above=turns.above[first : last + 1])
+    return replace(
+        turns,
+        families=turns.families - first,
+        above=turns.above[first : last + 1],
+        references=turns.references[first : last + 1],
+    )
 
 
 class Assembly:

@@ -6,8 +6,8 @@ the template's own) and goes on, in one piece, through a question, the markers, 
 the answer, to what ends a text. The paper does not say which prefix it used; with this one the
 sample is unbiased for what the model writes after that opening, markers included.
 
-Ids that also stand between turns do not end a row: where the template knows no other end, rows run
-to max_tokens.
+Ids that also stand between a question and its answer do not end a row: where the template knows no
+other end (ChatML closes every turn alike), rows run on to the end of a text or to max_tokens.
 """
 
 from pipeline.recipes.context_free import ContextFree

@@ -27,7 +27,7 @@ class Method:
     is continued without a template."""
     stops: Stops = "turn"
     needs_reference: bool = False
-    """Whether a row without a reference is of no use."""
+    """Whether nothing can grow from a row without a reference."""
 
     def check(self, spec: GenerationSpec) -> None:
         """Who speaks must follow from who spoke before, and nothing may be said in vain."""
@@ -78,6 +78,14 @@ class Method:
         """Whether trees grow from text outside of any template."""
         return any(role == "text" for role, _ in self.given(RootRow("text")))
 
+    def unfit(self, row: RootRow) -> str | None:
+        """Why nothing can grow from a row of a data set; None if something can."""
+        if self.needs_reference and row.reference is None:
+            return f"no reference, which recipe {self.name} needs"
+        if row.messages and self.text_is != "user":
+            return f"a conversation, but recipe {self.name} needs a text"
+        return None
+
     def num_trees(self, spec: GenerationSpec, rows: int) -> int:
         """The trees asked for, times the trees that one root's fan-out needs."""
         return (spec.roots.trees or rows) * trees_per_root(spec.levels[0].fanout)
@@ -106,10 +114,6 @@ class Method:
 
     def given(self, row: RootRow) -> Frame:
         """The row as messages."""
-        if row.messages and self.text_is != "user":
-            raise SpecError(
-                f"execution.roots: {row.source} is a conversation, expected a text ({self.name})."
-            )
         if row.messages:
             return row.messages
         if self.text_is == "text":

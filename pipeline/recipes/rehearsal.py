@@ -10,6 +10,7 @@ marker, and needs no parsing. Choosing diverse instances is `curation.diversity`
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pipeline.recipes.method import Method
 from schemas.errors import SpecError
@@ -32,6 +33,10 @@ class Rehearsal(Method):
                 "generation.roots: expected `data`, rows with a question and a reference, and "
                 f"`trees`, how many sets of examples are drawn from it ({self.name})."
             )
+
+    def unfit(self, row: RootRow) -> str | None:
+        """Of a conversation, the last question is shown with its reference."""
+        return super().unfit(replace(row, messages=()))
 
     def picks(self, spec: GenerationSpec, rows: int, tree_id: int) -> tuple[int, ...]:
         """Different rows for one tree, drawn by the run's seed and the tree."""

@@ -23,4 +23,4 @@ class TgPt(Method):
 
     def given(self, row: RootRow) -> Frame:
         """The row's text, or our own lead-in."""
-        return super().given(row if row.text or row.messages else RootRow(LEAD_IN))
+        return super().given(row if row.text else RootRow(LEAD_IN))

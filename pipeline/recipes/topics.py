@@ -17,12 +17,15 @@ class Topics(Method):
         "curation": {
             "filters": [
                 "empty",
+                "truncated",
                 "role_leak",
                 {"filter": "length", "min_chars": 3, "max_chars": 80},
                 "refusal",
                 "path_repetition",
             ],
             "duplicates": "near",
+            # Names that share most of their letters are other topics; case and points are not.
+            "near_threshold": 1.0,
         }
     }
     level_defaults = {"assistant": {"temperature": 1.0, "stop": ["\n"], "max_tokens": 24}}

@@ -5,7 +5,7 @@ the spec allows, nothing is begun.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from schemas.records import RootRow
 
 Options = Mapping[str, Any] | None
 Found = Iterator[RootRow | BadRow]
+Unfit = Callable[[RootRow], str | None]
 
 _ROOTS = "execution.roots"
 _DATA = "generation.roots.data"
@@ -41,16 +42,19 @@ def read_rows(
     locations: str | Sequence[str],
     storage_options: Options = None,
     *,
+    unfit: Unfit = lambda row: None,
     in_memory_bytes: int = IN_MEMORY_BYTES,
 ) -> RowList:
-    """All rows at locations, the good ones to be read by index."""
+    """All rows at locations, the good ones to be read by index. `unfit` says why nothing can grow
+    from a row; None if something can."""
     places = (locations,) if isinstance(locations, str) else tuple(locations)
     rows = RowList(in_memory_bytes)
+    sieve = _Sieve(rows, spec.limit, unfit)
     runs = _runs_at(spec, places, storage_options)
     if runs:
-        _fill(rows, (row for run in runs for row in run_rows(spec, run)), spec.limit)
+        sieve.fill(row for run in runs for row in run_rows(spec, run))
     else:
-        _fill_from_files(rows, spec, places, storage_options)
+        _fill_from_files(sieve, spec, places, storage_options)
     _check_count(spec, rows)
     return rows
 
@@ -79,12 +83,12 @@ def _run_at(spec: DataSpec, location: str, options: Options) -> Store | None:
 
 
 def _fill_from_files(
-    rows: RowList, spec: DataSpec, locations: Sequence[str], options: Options
+    sieve: "_Sieve", spec: DataSpec, locations: Sequence[str], options: Options
 ) -> None:
     reader = RowReader(spec)
     with _at_location():
         found = read_records(locations, options, reader.columns)
-        _fill(rows, map(reader.row, found), spec.limit)
+        sieve.fill(map(reader.row, found))
         if not reader.missing:
             return
         # Only what is looked for was read, so the names of all are looked up now.
@@ -94,21 +98,32 @@ def _fill_from_files(
         _refuse_missing(spec, reader.missing, [str(name) for name in first.content])
 
 
-def _fill(rows: RowList, found: Found, limit: int | None) -> None:
-    for row in found:
+class _Sieve:
+    """Takes rows in until there are enough, the bad ones apart."""
+
+    def __init__(self, rows: RowList, limit: int | None, unfit: Unfit) -> None:
+        self._rows, self._limit, self._unfit = rows, limit, unfit
+
+    def fill(self, found: Found) -> None:
+        """From what was read."""
+        for row in found:
+            self._take(row)
+            if len(self._rows) == self._limit:
+                return
+
+    def _take(self, row: RootRow | BadRow) -> None:
         if isinstance(row, BadRow):
-            rows.add_bad(row)
+            self._rows.add_bad(row)
+        elif (reason := self._unfit(row)) is not None:
+            self._rows.add_bad(bad_row(row.source, reason))
         else:
-            _add(rows, row)
-        if len(rows) == limit:
-            return
+            self._add(row)
 
-
-def _add(rows: RowList, row: RootRow) -> None:
-    try:
-        rows.add(row)
-    except UnicodeEncodeError:
-        rows.add_bad(bad_row(row.source, _NO_CHARACTER))
+    def _add(self, row: RootRow) -> None:
+        try:
+            self._rows.add(row)
+        except UnicodeEncodeError:
+            self._rows.add_bad(bad_row(row.source, _NO_CHARACTER))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from schemas.records import Frame, RootRow, Sampling
 
 Stops = Literal["turn", "text", "whole"]
 """What ends a turn by itself: what ends its role's turns; what ends a text; or only what ends a
-text and never stands between two turns, so that whole conversations come in one piece."""
+text and never stands between a question and its answer, so that both come in one piece."""
 
 
 @dataclass(frozen=True, slots=True)

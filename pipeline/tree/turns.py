@@ -29,7 +29,9 @@ def turns_of(run: Run, parents: Sequence[Parent], sampled: Sequence[Candidate]) 
         logprob_sums=np.array(logprobs, dtype=np.float64),
         families=np.array([families[c.parent_id or ""] for c in sampled], dtype=np.int32),
         above=[parent.said for parent in parents],
-        references=[parent.root.reference or "" for parent in parents],
+        # A reference answers the root's question, and none further down.
+        references=["" if p.path else p.root.reference or "" for p in parents],
+        asked=(run.recipe.rule(run.spec, sampled[0].level).say or "") if sampled else "",
         tongue=run.tongues[sampled[0].model_index] if sampled else 0,
     )
 

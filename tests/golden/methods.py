@@ -61,8 +61,8 @@ METHODS: dict[str, Content] = {
     },
     "topics": {
         "levels": [
-            level("assistant", 2, max_tokens=24, say="Name an area."),
-            level("assistant", 2, max_tokens=24, say="Name a topic within it."),
+            level("assistant", 2, say="Name an area."),
+            level("assistant", 2, say="Name a topic within it."),
         ]
     },
     "critique": {

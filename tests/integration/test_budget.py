@@ -15,7 +15,13 @@ from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.reader import read_kept
 from pipeline.storage.runs import open_run
-from pipeline.storage.snapshots import latest, read_snapshot, seal_snapshot, snapshot_numbers
+from pipeline.storage.snapshots import (
+    build_snapshot,
+    latest,
+    read_snapshot,
+    seal_snapshot,
+    snapshot_numbers,
+)
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, Interrupted, UserError
 from schemas.execution_spec import RunSpec
@@ -126,6 +132,16 @@ def test_partial_seal_sweeps_nothing_and_the_complete_one_does(free):
     assert store.read("nodes/000003-other.parquet")
     run_scripted(store, spec_of(), "third")
     assert_whole(store, free[0])
+
+
+def test_partial_snapshot_that_leaves_out_a_wave_is_a_defect():
+    store = memory_store()
+    snapshot = run_scripted(store, spec_of(nodes=60))
+    fewer = [Ledger(store).read(entry.wave) for entry in snapshot.manifests[:-1]]
+    cut = build_snapshot(open_run(store), fewer, number=2, complete=False)
+    seal_snapshot(store, cut)
+    [defect] = defects_of(store)
+    assert "snapshot 2: is partial, but does not name the first cohorts" in defect
 
 
 def test_nothing_is_sealed_before_a_cohort_is_whole():
@@ -243,6 +259,7 @@ def test_withdrawn_nodes_stay_out_when_a_refined_partial_snapshot_is_continued()
     done = run_scripted(store, spec_of(), "second")
     assert (done.number, done.complete) == (3, True)
     assert (done.drops, done.refined_from) == (before.drops, 1)
+    assert defects_of(store) == []
     after = refined(store)
     assert (after.number, after.refined_from) == (4, 3)
     for number in (3, 4):

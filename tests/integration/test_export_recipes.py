@@ -376,3 +376,11 @@ def below(rows: list[dict], names: set[str]) -> set[str]:
         if row["parent_id"] in found:
             found.add(row["node_id"])
     return found
+
+
+@pytest.mark.parametrize("recipe", ["self-distill", "tg-pt"])
+def test_nodes_are_the_kept_rows(tmp_path: Path, recipe: str):
+    generation = {**CHATS, **TEXTS}[recipe][0]
+    _, rows = grown(tmp_path, generation)
+    kept = [row["node_id"] for row in rows if row["drop_reason"] is None]
+    assert sorted(exported(tmp_path, "nodes")["node_id"]) == sorted(kept)

@@ -10,12 +10,12 @@ import yaml
 
 from jobs.cli import main
 from jobs.spec_file import parse_spec
-from jobs.wiring import rehearsal
+from jobs.wiring import rehearsal, resolve
 from pipeline.recipes import RECIPES
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
 from pipeline.storage.shards import read_shard
-from schemas.errors import Interrupted
+from schemas.errors import Interrupted, SpecError
 from schemas.execution_spec import RunSpec
 from schemas.manifest import Snapshot
 from tests.architecture.source import REPOSITORY
@@ -44,6 +44,7 @@ def small(file: Path, **execution: Any) -> RunSpec:
     generation = content["generation"]
     for level in generation["levels"]:
         level["fanout"] = min(level.get("fanout", 1), 3)
+        level["max_tokens"] = 100
     if "trees" in generation.get("roots", {}):
         generation["roots"]["trees"] = min(generation["roots"]["trees"], 3)
     for group in content["execution"]["engines"].values():
@@ -175,7 +176,8 @@ def test_self_distill_share_of_references_is_shown(tmp_path, capsys):
         in capsys.readouterr().out
     )
     assert main(["status", str(tmp_path / "runs")]) == 0
-    assert f"{snapshot.counts.given}" in capsys.readouterr().out
+    said = f"reference kept for {snapshot.counts.given} of 24 prompts"
+    assert said in capsys.readouterr().out
 
 
 def test_critique_rewritten_answers_take_the_place_of_drafts_that_lie_beside():
@@ -221,3 +223,34 @@ def test_several_models_write_and_judge_one_run():
     assert {(row["kind"], row["model_index"]) for row in asides} == {("judge", 2)}
     judged = {row["parent_id"] for row in asides}
     assert judged == {row["node_id"] for row in rows if row["role"] == "assistant" and row["text"]}
+
+
+def test_rows_without_a_reference_are_counted_and_beyond_a_share_refused(tmp_path):
+    """Nobody is shown an answer that is not there."""
+    file = tmp_path / "rows.jsonl"
+    lines = DATA.read_text("utf-8").splitlines()
+    file.write_text("\n".join(['{"question": "What flies?"}', *lines]))
+
+    def spec(share: float) -> RunSpec:
+        roots = {"roots": {"data": {"max_bad_share": share}}}
+        return method_spec("self-distill", [ANSWER], generation=roots, roots=str(file))
+
+    run_file = resolve(spec(0.05)).run_file
+    assert (run_file.rows.good, run_file.rows.bad) == (24, 1)
+    assert run_file.rows.examples[0].where == "rows.jsonl:1"
+    rows, _ = grown(spec(0.05))
+    assert "What flies?" not in {row["text"] for row in rows if row["level"] == 0}
+    with pytest.raises(SpecError, match=r"rows.jsonl:1: no reference, which recipe self-distill"):
+        grown(spec(0.01))
+
+
+def test_rows_of_a_run_have_no_reference_to_be_shown(tmp_path):
+    grown(critique(), str(tmp_path))
+    spec = method_spec(
+        "self-distill",
+        [ANSWER],
+        generation={"roots": {"data": {"level": 1}}},
+        roots=str(tmp_path),
+    )
+    with pytest.raises(SpecError, match=r"nothing can grow from any .* no reference"):
+        grown(spec)

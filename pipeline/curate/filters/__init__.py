@@ -1,6 +1,6 @@
 """Filters: rules over one turn and what stands above it. Each names the published rule behind it.
 
-To add a filter: its settings in `schemas/curation_spec.py`, one file here, one line in the table.
+To add a filter: its settings in `schemas/filter_spec.py`, one file here, one line in the table.
 The reason of a drop is the filter's name.
 """
 

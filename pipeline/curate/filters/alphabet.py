@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.curate.filters.filter import Filter, Mask, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import AlphabetSpec
+from schemas.filter_spec import AlphabetSpec
 from schemas.measures import Measures
 from schemas.writing import script_of
 

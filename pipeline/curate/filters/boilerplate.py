@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.phrases import phrases_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import BoilerplateSpec
+from schemas.filter_spec import BoilerplateSpec
 from schemas.measures import Measures
 
 _PHRASES = (

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import CharRepetitionSpec
+from schemas.filter_spec import CharRepetitionSpec
 from schemas.measures import Measures
 
 WIDTH = 10

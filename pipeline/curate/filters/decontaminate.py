@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pipeline.curate.benchmark import benchmark_index
 from pipeline.curate.filters.filter import Filter, Mask, always, score, share_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import DecontaminateSpec
+from schemas.filter_spec import DecontaminateSpec
 from schemas.measures import Measures
 
 __all__ = ["DECONTAMINATE", "benchmark_index"]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, score
 from pipeline.curate.final_answer import Final, find_choice, find_line, find_number, find_pattern
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import DisagreesSpec
+from schemas.filter_spec import DisagreesSpec
 from schemas.measures import Measures
 
 _FINDERS = {"number": find_number, "choice": find_choice, "line": find_line}

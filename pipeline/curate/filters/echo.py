@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
 from pipeline.curate.shingles import containment
-from schemas.curation_spec import EchoSpec
+from schemas.filter_spec import EchoSpec
 from schemas.measures import Measures
 
 

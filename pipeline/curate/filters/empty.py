@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import EmptySpec
+from schemas.filter_spec import EmptySpec
 from schemas.measures import Measures
 
 

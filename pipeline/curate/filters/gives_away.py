@@ -12,13 +12,22 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.phrases import phrases_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import GivesAwaySpec
+from schemas.filter_spec import GivesAwaySpec
 from schemas.measures import Measures
+
+_PHRASES = (
+    *("reference answer", "reference solution", "reference response"),
+    *("my response", "my own response", "your response", "your own response"),
+    *("my own words", "your own words", "the question above", "your turn"),
+    *("the other answer", "that other answer", "the given answer", "answer given above"),
+    *("the provided answer", "answer provided", "the answer above", "the above answer"),
+    *("the original answer", "the original response", "answer that somebody gave"),
+)
 
 
 def _measure(reading: Reading, entries: Sequence[GivesAwaySpec]) -> tuple[float]:
-    phrases = phrases_of(tuple(phrase for entry in entries for phrase in entry.phrases))
-    return (phrases.count(reading.normalised, reading.vocabulary),)
+    asked = tuple(phrase for entry in entries for phrase in entry.phrases or _PHRASES)
+    return (phrases_of(asked).count(reading.normalised, reading.vocabulary),)
 
 
 def _drops(measures: Measures, spec: GivesAwaySpec) -> Mask:

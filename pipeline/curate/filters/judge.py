@@ -8,7 +8,7 @@ here, and here alone, that there was no readable score, and it does drop.
 import numpy as np
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
-from schemas.curation_spec import JudgeSpec
+from schemas.filter_spec import JudgeSpec
 from schemas.measures import Measures
 
 

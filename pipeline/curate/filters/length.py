@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import LengthSpec
+from schemas.filter_spec import LengthSpec
 from schemas.measures import Measures
 
 

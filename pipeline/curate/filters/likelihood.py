@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score, share_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import LikelihoodSpec
+from schemas.filter_spec import LikelihoodSpec
 from schemas.measures import Measures
 
 _IMPOSSIBLE = -9999.0

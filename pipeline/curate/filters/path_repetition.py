@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
 from pipeline.curate.shingles import jaccard
-from schemas.curation_spec import PathRepetitionSpec
+from schemas.filter_spec import PathRepetitionSpec
 from schemas.measures import Measures
 from schemas.records import Role
 

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.personal import find
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import PiiSpec
+from schemas.filter_spec import PiiSpec
 from schemas.measures import Measures
 
 

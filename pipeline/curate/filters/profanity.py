@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score, share_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import ProfanitySpec
+from schemas.filter_spec import ProfanitySpec
 from schemas.measures import Measures
 
 _EVERYDAY = """

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.phrases import phrases_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import RefusalSpec
+from schemas.filter_spec import RefusalSpec
 from schemas.measures import Measures
 
 _BEGINNING = 200

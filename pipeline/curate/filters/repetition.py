@@ -16,7 +16,7 @@ from itertools import pairwise
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score, share_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import RepetitionSpec
+from schemas.filter_spec import RepetitionSpec
 from schemas.measures import Measures
 
 _LINE_SHARES = ("duplicate_lines", "duplicate_line_chars")

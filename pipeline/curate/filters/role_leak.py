@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import RoleLeakSpec
+from schemas.filter_spec import RoleLeakSpec
 from schemas.measures import Measures
 
 

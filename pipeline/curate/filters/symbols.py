@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score, share_of
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import SymbolsSpec
+from schemas.filter_spec import SymbolsSpec
 from schemas.measures import Measures
 
 _BULLETS = ("-", "*", "\u2022", "\u2023", "\u25cf", "\u25e6", "\u2043")

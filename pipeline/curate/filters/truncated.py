@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from pipeline.curate.filters.filter import Filter, Mask, always, score
 from pipeline.curate.reading import Reading
-from schemas.curation_spec import TruncatedSpec
 from schemas.dialect import Dialect
+from schemas.filter_spec import TruncatedSpec
 from schemas.measures import Measures, Turn
 
 

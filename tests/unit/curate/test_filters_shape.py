@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.curate.filters import FILTERS
-from schemas.curation_spec import JudgeSpec
+from schemas.filter_spec import JudgeSpec
 from schemas.measures import no_measures
 from tests.unit.curate.turns import fallen, falls, make_turns, measure
 from tests.unit.samples import DIALECT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from schemas.curation_spec import AlphabetSpec, LanguageSpec
+from schemas.filter_spec import AlphabetSpec, LanguageSpec
 from schemas.writing import LANGUAGES, is_script
 from tests.unit.curate.prose import ANSWER, CODE, GERMAN, JAPANESE, LISTED, QUESTION, RUSSIAN
 from tests.unit.curate.turns import fallen, falls, make_turns, measure

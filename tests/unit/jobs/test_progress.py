@@ -5,6 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from jobs.progress import view
+from pipeline.plan.plan import make_plan
 from pipeline.pool.pool import PoolStats
 from pipeline.recipes import RECIPES
 from pipeline.report.status import status_of
@@ -26,7 +27,7 @@ DROPS = {"duplicate": 123_456, "empty": 12_345, "role_leak": 1_234, "truncated":
 
 def drawn(spec, counts, stats, *, elapsed_s):
     manifests = [make_manifest(counts=counts)] if counts else []
-    status = status_of(spec, RECIPES[spec.recipe], manifests)
+    status = status_of(make_plan(spec, RECIPES[spec.recipe], spec.roots.trees), manifests)
     out = StringIO()
     Console(file=out, width=80).print(view(status, stats, 1024, elapsed_s))
     return out.getvalue().splitlines()

@@ -16,6 +16,7 @@ def test_cut_parts_are_the_same_turns_in_order(count: int, family: int):
     for turn, index in zip(found[::97], range(0, count, 97), strict=True):
         expected = turns[index]
         assert turn.above == expected.above
+        assert turn.reference == expected.reference
         assert turn.token_ids.tolist() == expected.token_ids.tolist()
 
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from pipeline.recipes import RECIPES, with_system
 from pipeline.recipes.magpie import SEVERAL_TURNS
 from pipeline.recipes.tg_pt import LEAD_IN
-from schemas.errors import SpecError
 from schemas.generation_spec import GenerationSpec
 from schemas.records import Frame, Message, RootRow
 from tests.golden.methods import METHODS, ROWS, level, make_method_spec, requests_of
@@ -127,13 +126,6 @@ def test_frame_tg_pt_is_the_lead_in_of_the_row_or_our_own():
 def test_frame_context_free_is_the_beginning_of_a_text_or_of_the_template():
     assert set(frames(make_method_spec("context-free"), RootRow())) == {(Message("text", ""),)}
     assert set(frames(make_method_spec("context-free-reasoning"), RootRow())) == {()}
-
-
-@pytest.mark.parametrize("method", ["tg-sft", "tg-pt", "magpie", "topics"])
-def test_frame_of_a_conversation_is_refused_where_a_text_is_meant(method):
-    spec = make_method_spec(method)
-    with pytest.raises(SpecError, match=r"rows.jsonl:4 is a conversation, expected a text"):
-        RECIPES[method].frame(spec, [ROWS[3]], 0)
 
 
 def test_frame_say_stays_in_the_history_of_deeper_levels():

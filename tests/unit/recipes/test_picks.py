@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.recipes import RECIPES
 from schemas.generation_spec import GenerationSpec
-from tests.golden.methods import level, make_method_spec
+from schemas.records import RootRow
+from tests.golden.methods import ROWS, level, make_method_spec
 
 
 def picks(spec: GenerationSpec, rows: int) -> list[tuple[int, ...]]:
@@ -63,3 +64,25 @@ def test_picks_rehearsal_draws_all_rows_alike():
     times = Counter(row for found in drawn(3, 10, 2000) for row in found)
     # 600 each are expected, with a deviation of about 20.
     assert all(500 < times[row] < 700 for row in range(10))
+
+
+def unfit(method: str) -> dict[str, str]:
+    """What each row of the small data set lacks, by what it asks."""
+    bare = RootRow("What flies?")
+    reasons = {row.source: RECIPES[method].unfit(row) for row in [*ROWS, bare]}
+    return {source: reason for source, reason in reasons.items() if reason is not None}
+
+
+@pytest.mark.parametrize("method", ["self-distill", "rehearsal"])
+def test_unfit_rows_lack_the_reference(method):
+    assert unfit(method) == {"": f"no reference, which recipe {method} needs"}
+
+
+@pytest.mark.parametrize("method", ["tg-sft", "tg-pt", "magpie", "topics"])
+def test_unfit_rows_are_conversations_where_a_text_is_needed(method):
+    said = f"a conversation, but recipe {method} needs a text"
+    assert unfit(method) == {"rows.jsonl:4": said}
+
+
+def test_unfit_rows_to_answer_are_none():
+    assert unfit("contextual") == {}

@@ -16,15 +16,15 @@ DIALECT = Dialect(
     template="t",
     vocab_size=100,
     start=(1,),
-    text_stop_ids=(2, 3),
+    text_stop_ids=(2, 3, 4),
     after_user=(3, 10),
     ask_assistant=(3, 10),
-    after_assistant=(3, 11),
+    after_assistant=(4, 11),
     user_stop_ids=(3, 10),
     user_stop_strings=("<answer>",),
-    assistant_stop_ids=(3,),
+    assistant_stop_ids=(4,),
 )
-"""Of a chat model: 2 ends texts, 3 ends turns and texts alike."""
+"""Of a chat model: 2 ends texts, 3 questions, 4 answers, and each of them is a text's end."""
 
 
 def rules(method: str, **changes) -> list[LevelRule]:
@@ -41,21 +41,21 @@ def test_stops_turns_end_as_their_role_does_and_as_the_spec_says():
     levels = [level("user", stop=["###"]), level("assistant", stop=["END"])]
     question, answer = rules("tg-sft", levels=levels, turns={})
     assert stops(question) == ((3, 10), ("<answer>", "###"), False)
-    assert stops(answer) == ((3,), ("END",), False)
+    assert stops(answer) == ((4,), ("END",), False)
 
 
 @pytest.mark.parametrize("method", ["context-free", "tg-pt"])
 def test_stops_plain_text_ends_as_texts_do(method):
     (rule,) = rules(method, levels=[level("text", stop=["END"])])
-    assert stops(rule) == ((2, 3), ("END",), False)
+    assert stops(rule) == ((2, 3, 4), ("END",), False)
 
 
-def test_stops_whole_conversations_end_only_where_no_turn_can():
+def test_stops_whole_conversations_end_only_where_no_question_does():
     (rule,) = rules("context-free-reasoning")
-    assert stops(rule) == ((2,), (), True)
+    assert stops(rule) == ((2, 4), (), True)
 
 
-def test_stops_whole_conversations_go_on_where_each_end_also_stands_between_turns():
+def test_stops_whole_conversations_go_on_where_each_end_closes_questions_too():
     (rule,) = rules("context-free-reasoning")
     assert stops(rule, scripted_dialect()) == ((), (), True)
 
@@ -75,7 +75,7 @@ def test_rule_context_free_samples_untouched_with_all_logprobs():
     (rule,) = rules("context-free", levels=[{"role": "text", "fanout": 7, "max_tokens": 9}])
     assert rule.asked == rule.fanout == 7
     untouched = Sampling(max_tokens=9, logprobs="tokens", top_logprobs=4)
-    assert with_stops(rule, DIALECT) == replace(untouched, stop_ids=(2, 3))
+    assert with_stops(rule, DIALECT) == replace(untouched, stop_ids=(2, 3, 4))
 
 
 def test_rule_magpie_questions_at_one_end_at_a_line_and_answers_are_one_and_greedy():

@@ -10,6 +10,7 @@ from pipeline.storage.drops import write_drops
 from pipeline.storage.reader import read_trees
 from pipeline.storage.snapshots import build_snapshot
 from schemas.drop_list import DROP_SCHEMA
+from schemas.node_table import NODE_SCHEMA
 from tests.builders import memory_store
 from tests.stored import make_manifest, make_nodes, make_run_file, write_nodes
 
@@ -93,3 +94,15 @@ def test_rows_of_the_drop_list_are_left_out(withdrawn):
     refined = snapshot.model_copy(update={"number": 2, "drops": entry})
     found = [i for tables in read_trees(store, refined, ("nodes",)) for i in ids(tables["nodes"])]
     assert found == [c.node_id for c in kept[withdrawn:]]
+
+
+def test_columns_that_are_not_needed_are_left_null():
+    store = memory_store()
+    snapshot = sealed(store, {"000000": make_nodes(2, 4)})
+    (whole,) = read_trees(store, snapshot, ("nodes",))
+    (part,) = read_trees(store, snapshot, ("nodes",), without=("token_logprobs", "prompt_hash"))
+    assert part["nodes"].schema == whole["nodes"].schema == NODE_SCHEMA
+    for name in NODE_SCHEMA.names:
+        left_out = name in ("token_logprobs", "prompt_hash")
+        found = part["nodes"].column(name)
+        assert found.null_count == 6 if left_out else found.equals(whole["nodes"].column(name))

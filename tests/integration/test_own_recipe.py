@@ -1,0 +1,114 @@
+"""A recipe of one's own, by import path, from another working directory, by the real command."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.architecture.source import REPOSITORY
+
+EXAMPLES = REPOSITORY / "tests" / "examples"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a user has the example."""
+    for name in ("voices.py", "voices.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    return tmp_path
+
+
+def arborist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command as it is started in a folder; nothing but our code is found by Python itself."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "jobs.cli", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def generate(folder: Path) -> dict:
+    """The figures of the example's rehearsal."""
+    done = arborist(folder, "generate", "voices.yaml", "--engine", "scripted", "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_own_recipe_grows_and_all_commands_know_its_run(folder):
+    planned = json.loads(arborist(folder, "plan", "voices.yaml", "--json").stdout)
+    figures = generate(folder)
+    assert figures["complete"] and figures["asked"] <= planned["totals"]["candidates"]
+    status = json.loads(arborist(folder, "status", "runs/voices", "--json").stdout)
+    assert (status["sealed"], status["kept"]) == (True, figures["kept"])
+    verified = arborist(folder, "verify", "runs/voices")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    exported = arborist(folder, "export", "runs/voices", "--out", "messages")
+    assert exported.returncode == 0, exported.stderr
+    rows = pq.read_table(folder / "messages").to_pylist()
+    assert rows
+    for row in rows:
+        roles = [message["role"] for message in row["messages"]]
+        assert roles == ["user", "assistant"] * (len(roles) // 2), "readers see no system prompt"
+
+
+def test_own_recipe_shows_who_asks_while_questions_are_asked_only(folder):
+    run_id = generate(folder)["run_id"]
+    (shard,) = (folder / "runs" / "voices" / run_id / "roots").glob("*.parquet")
+    child, engineer = pq.read_table(shard).to_pylist()
+    said = {
+        (o["level"]): bytes(i for i in o["token_ids"] if i < 256).decode()
+        for o in child["openings"]
+    }
+    asking = "The user is a child of seven who wonders about animals."
+    assert said == {0: "", 1: asking, 3: asking}
+    assert child["messages"] == engineer["messages"] == []
+
+
+def test_own_recipe_edited_source_is_another_run(folder):
+    first = generate(folder)
+    again = generate(folder)
+    assert (again["run_id"], again["already_done"]) == (first["run_id"], True)
+    with (folder / "voices.py").open("a") as file:
+        file.write("\n# Changed.\n")
+    other = generate(folder)
+    assert other["run_id"] != first["run_id"] and not other["already_done"]
+    assert len(list((folder / "runs" / "voices").glob("*/run.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("nowhere.to.be:Found", ["nowhere.to.be:Found cannot be imported from", "No module named"]),
+        ("voices:Choir", ["found no Choir in voices", "derives from pipeline.recipes.Method"]),
+        ("voices:RootRow", ["voices:RootRow", "derives from pipeline.recipes.Method"]),
+        ("pipeline.recipes:Method", ["has no `name`"]),
+        (
+            "voices.Voices",
+            ["found voices.Voices, expected one of tg-sft", "`package.module:Class`"],
+        ),
+    ],
+)
+def test_own_recipe_that_cannot_be_used_is_explained(folder, recipe, said):
+    file = folder / "voices.yaml"
+    file.write_text(file.read_text().replace("voices:Voices ", f"{recipe} "))
+    failed = arborist(folder, "generate", "voices.yaml", "--engine", "scripted")
+    message = " ".join(failed.stderr.split())
+    assert failed.returncode == 2 and "Traceback" not in message
+    assert message.startswith("arborist: voices.yaml: generation.recipe: ")
+    for part in said:
+        assert part in message
+
+
+def test_own_recipe_run_without_its_source_says_what_is_missing(folder, tmp_path_factory):
+    generate(folder)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    failed = arborist(elsewhere, "verify", str(folder / "runs" / "voices"))
+    message = " ".join(failed.stderr.split())
+    assert failed.returncode != 0 and "Traceback" not in message
+    assert "voices:Voices cannot be imported from" in message
