@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     curation_identity(run_spec)  # Refuses what is missing.
     plan, rows = plan_of(run_spec)
     if args.json:
-        print(json.dumps(as_json(plan) | {"rows": rows.model_dump(mode="json")}, indent=1))
+        read = rows.model_dump(mode="json") if isinstance(rows, RowCount) else {"unread": rows}
+        print(json.dumps(as_json(plan) | {"rows": read}, indent=1))
     else:
         print(as_text(args.spec, plan))
         print("".join(f"{line}\n" for line in rows_text(rows)), end="")
@@ -72,11 +73,20 @@ def _run_pilot(run_spec: RunSpec, args: argparse.Namespace) -> int:
     return 0
 
 
-def plan_of(run_spec: RunSpec) -> tuple[Plan, RowCount]:
-    """The plan, and what its trees grow from."""
-    spec = run_spec.generation
-    recipe, rows = load_recipe(spec.recipe), rows_of(run_spec).row_count
-    return make_plan(spec, recipe, recipe.num_trees(spec, rows.good)), rows
+def plan_of(run_spec: RunSpec) -> tuple[Plan, RowCount | str]:
+    """The plan, and what its trees grow from, or why that cannot be read.
+
+    Where the spec says how many trees there are, rows may still have to be made: by another run.
+    """
+    spec, rows = run_spec.generation, RowCount(good=0)
+    recipe, unread = load_recipe(spec.recipe), None
+    try:
+        rows = rows_of(run_spec).row_count
+    except UserError as error:
+        if spec.roots.trees is None:
+            raise
+        unread = str(error)
+    return make_plan(spec, recipe, recipe.num_trees(spec, rows.good)), unread or rows
 
 
 def as_json(plan: Plan) -> dict[str, object]:
@@ -114,8 +124,10 @@ def as_text(name: str, plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def rows_text(rows: RowCount) -> list[str]:
+def rows_text(rows: RowCount | str) -> list[str]:
     """Lines about rows that nothing can grow from."""
+    if isinstance(rows, str):
+        return [f"note: what the trees grow from cannot be read yet. {rows}"]
     if not rows.bad:
         return []
     more = rows.bad - len(rows.examples)

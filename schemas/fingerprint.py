@@ -7,7 +7,7 @@ from typing import Any
 from schemas.curation_spec import Strict
 from schemas.generation_spec import GenerationSpec
 
-FINGERPRINT_VERSION = 1
+FINGERPRINT_VERSION = 2
 
 
 class ModelIdentity(Strict):

@@ -11,13 +11,13 @@ from pydantic import Field, ValidationError
 
 from schemas.curation_spec import Strict
 from schemas.dialect import Dialect
-from schemas.errors import CorruptData, NewerSchema
+from schemas.errors import CorruptData, EnvironmentMismatch, NewerSchema
 from schemas.fingerprint import Identity, canonical, digest
 from schemas.generation_spec import GenerationSpec
 from schemas.node_table import TABLE_VERSION
 from schemas.refine_spec import RefineSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class Sealed(Strict):
@@ -46,6 +46,11 @@ class Sealed(Strict):
             raise NewerSchema(
                 f"{name}: written in format {found}, this version reads up to {FORMAT_VERSION}; "
                 "use the newer version of arborist that wrote it."
+            )
+        if isinstance(found, int) and found < FORMAT_VERSION:
+            raise EnvironmentMismatch(
+                f"{name}: written in format {found}, this version reads format {FORMAT_VERSION}; use "
+                "the older version of arborist that wrote it, or begin the run again."
             )
         if own != stored:
             raise CorruptData(

