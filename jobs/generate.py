@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
+from jobs.json_output import kept_for_json
 from jobs.progress import Progress, StopSwitch
 from jobs.siblings import siblings
 from jobs.spec_file import load_spec
@@ -52,8 +53,11 @@ def run(args: argparse.Namespace) -> int:
     if args.location:
         moved = spec.execution.model_copy(update={"location": args.location})
         spec = spec.model_copy(update={"execution": moved})
-    out = sys.stderr if args.json else sys.stdout
-    done = generate(spec, out)
+    if args.json:
+        with kept_for_json():
+            done = generate(spec, sys.stderr)
+    else:
+        done = generate(spec, sys.stdout)
     figures = summary(done)
     if args.json:
         print(json.dumps(figures | {"already_done": not done.news}, indent=1))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from jobs.curation import curation_identity
 from jobs.estimate_text import estimate_text
+from jobs.json_output import kept_for_json
 from jobs.recipes import load_recipe
 from jobs.rows import rows_of
 from jobs.spec_file import load_spec
@@ -67,9 +68,13 @@ def _run_pilot(run_spec: RunSpec, args: argparse.Namespace) -> int:
     nodes = PILOT_NODES if args.nodes is None else args.nodes
     if nodes < 1:
         raise UserError(f"--nodes: found {nodes}, expected at least 1.")
-    out = sys.stderr if args.json else sys.stdout
-    found = pilot(run_spec, nodes, out, rehearsed=args.engine is not None)
-    print(found.model_dump_json(indent=1) if args.json else estimate_text(found))
+    rehearsed = args.engine is not None
+    if not args.json:
+        print(estimate_text(pilot(run_spec, nodes, sys.stdout, rehearsed=rehearsed)))
+        return 0
+    with kept_for_json():
+        found = pilot(run_spec, nodes, sys.stderr, rehearsed=rehearsed)
+    print(found.model_dump_json(indent=1))
     return 0
 
 

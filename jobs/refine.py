@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
+from jobs.status import biases_text
 from pipeline.pool.tasks import LocalTasks, Tasks
 from pipeline.refine.loop import Asked, Origin, refine
 from pipeline.storage.ids import read_ids
@@ -34,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "withdrawn stays out either way. Where nothing new falls, no snapshot is made. A dropped "
         "node takes all below it along. Where the last answer of a conversation falls, its "
         "question stays without one: the conversation ends an answer earlier, unless that repeats "
-        "the beginning of another one, too."
+        "the beginning of another one, too. Below prompts that a run was given, answers to the "
+        "very same prompt only are compared, as conversations. A partial snapshot may be refined: "
+        "what it leaves out stays out when the run is continued."
     )
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
     parser.add_argument(
@@ -97,8 +100,8 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         default=("openings", "conversations"),
         metavar="SCOPE,...",
         help="what is compared over the whole run, with commas between: openings, the turns of "
-        "level 1; turns, all user turns; conversations, of which the last answer falls (default: "
-        "openings,conversations)",
+        "level 1 that answer no prompt; turns, all user turns; conversations, of which the last "
+        "answer falls (default: openings,conversations)",
     )
 
 
@@ -143,7 +146,7 @@ def _origin(uri: str, number: int | None) -> Origin:
     snapshot = latest(store) if number is None else read_snapshot(store, number)
     if snapshot is None:
         raise LocationError(
-            f"{store.location}: is not sealed yet; finish it with `arborist generate` first."
+            f"{store.location}: is not sealed yet; continue it with `arborist generate` first."
         )
     return Origin(store, open_run(store), snapshot)
 
@@ -196,6 +199,8 @@ def summary(target: Origin, snapshot: Snapshot) -> dict[str, object]:
         "refined": base,
         "snapshot": snapshot.number,
         "new": snapshot.refined_from == base and snapshot.number != base,
+        "complete": snapshot.complete,
+        "biases": snapshot.biases,
         "dropped": {k: n - before.get(k, 0) for k, n in listed.items() if n > before.get(k, 0)},
         "dropped_in_all": listed,
         "against": [entry.run_id for entry in snapshot.refinement.against]
@@ -207,6 +212,14 @@ def summary(target: Origin, snapshot: Snapshot) -> dict[str, object]:
 def sentence(figures: dict[str, object]) -> str:
     """The same for a person."""
     said = _outcome(figures)
+    if not figures["complete"]:
+        said += (
+            f"\nSnapshot {figures['snapshot']} is partial: `arborist generate` continues the run, "
+            "and what is left out stays out."
+        )
+    biases = figures["biases"]
+    if isinstance(biases, tuple):
+        said += f"\nThe rows are {biases_text(biases)}."
     if "export" in figures:
         said += (
             "\nExports made before still hold what is withdrawn, and nothing exports again by "

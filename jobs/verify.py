@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from functools import partial
 from itertools import islice
 
+from jobs.recipes import recipe_identity
 from jobs.wiring import is_rehearsal, open_run_value
 from pipeline.curate.versions import used_versions
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
 from pipeline.verify import Decode, verify
-from schemas.errors import ModelError
+from schemas.errors import EnvironmentMismatch, ModelError
 from schemas.manifest import RunFile
 
 SHOWN = 50
@@ -40,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """Print defects; 1 if there are any."""
     store = find_run(args.uri)
     run_file = open_run(store)
+    _check_recipe(run_file)
     decode = _decode(run_file, args.model)
     differing = _differing(run_file)
     found = verify(
@@ -64,6 +66,16 @@ def run(args: argparse.Namespace) -> int:
         if differing:
             print(_unchecked(differing))
     return 1 if defects else 0
+
+
+def _check_recipe(run_file: RunFile) -> None:
+    """Prompts are derived by the recipe, so another one would find defects that are none."""
+    here = recipe_identity(run_file.generation.recipe)
+    if here != run_file.identity.recipe:
+        raise EnvironmentMismatch(
+            f"run {run_file.run_id} was made by recipe {run_file.identity.recipe}; here it is "
+            f"{here}. Verify it with the version, or the file, that made it."
+        )
 
 
 def _differing(run_file: RunFile) -> Differing:

@@ -16,6 +16,9 @@ from pipeline.tree.recipe import Recipe
 from schemas.errors import AlreadyExists, CorruptData, UserError
 from schemas.manifest import Manifest, RunFile, Snapshot
 
+LEFT_OUT = ("drops", "refined_from", "refinement", "biases")
+"""What a snapshot says about rows that it leaves out; a drop list is one of its biases."""
+
 
 def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = False) -> Snapshot:
     """The latest snapshot afterwards: a new one, unless the one before says as much.
@@ -86,5 +89,5 @@ def _next(
     )
     if before is None:
         return snapshot
-    left_out = {name: getattr(before, name) for name in ("drops", "refined_from", "refinement")}
+    left_out = {name: getattr(before, name) for name in LEFT_OUT}
     return snapshot.model_copy(update=left_out)

@@ -18,7 +18,7 @@ from pipeline.storage.paths import path_matrix
 from pipeline.storage.reader import read_kept
 from pipeline.storage.snapshots import read_snapshot, snapshot_numbers
 from pipeline.storage.store import Store
-from schemas.drop_list import DropReason
+from schemas.drop_list import BIAS, DropReason
 from schemas.errors import CorruptData, NotFound
 from schemas.manifest import Snapshot
 
@@ -42,6 +42,7 @@ def drop_defects(store: Store, snapshot: Snapshot) -> Iterator[str]:
         return
     yield from _base_defects(where, snapshot, base)
     yield from _count_defects(where, snapshot, drops)
+    yield from _bias_defects(where, snapshot)
     if len(drops):
         yield from _row_defects(store, snapshot, drops)
         yield from _reason_defects(snapshot, drops)
@@ -125,6 +126,15 @@ def _count_defects(where: str, snapshot: Snapshot, drops: _Drops) -> Iterator[st
     told = snapshot.refinement.dropped if snapshot.refinement else {}
     if told != found:
         yield f"{where}: says it drops {told}, its drop list holds {found}."
+
+
+def _bias_defects(where: str, snapshot: Snapshot) -> Iterator[str]:
+    if snapshot.biases is None:
+        return
+    if snapshot.drops is not None and BIAS not in snapshot.biases:
+        yield f"{where}: leaves rows out, but does not name its {BIAS} among its biases."
+    if snapshot.drops is None and BIAS in snapshot.biases:
+        yield f"{where}: names a {BIAS} among its biases, but has none."
 
 
 def _row_defects(store: Store, snapshot: Snapshot, drops: _Drops) -> Iterator[str]:

@@ -14,6 +14,9 @@ DropReason = Literal[
 """The same text, nearly the same by shingles, or by vectors; a conversation that says nearly what
 another does (its last answer falls); withdrawn by hand; below one of these."""
 
+BIAS = "drop list"
+"""What a snapshot with one names among its biases: rows that were left out for what they say."""
+
 DROP_SCHEMA = pa.schema(
     [
         pa.field("node_id", pa.string(), nullable=False),

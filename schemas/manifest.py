@@ -49,8 +49,8 @@ class Sealed(Strict):
             )
         if isinstance(found, int) and found < FORMAT_VERSION:
             raise EnvironmentMismatch(
-                f"{name}: written in format {found}, this version reads format {FORMAT_VERSION}; use "
-                "the older version of arborist that wrote it, or begin the run again."
+                f"{name}: written in format {found}, this version reads format {FORMAT_VERSION}; "
+                "use the older version of arborist that wrote it, or begin the run again."
             )
         if own != stored:
             raise CorruptData(

@@ -7,7 +7,8 @@ from pydantic import Field, model_validator
 from schemas.curation_spec import LOWEST_NEAR, Strict
 
 Scope = Literal["openings", "turns", "conversations"]
-"""The turns of level 1; all user turns; conversations from the opening to the last answer."""
+"""The turns of level 1, but for answers to prompts; all user turns; conversations from the opening
+to the last answer, among those that answer the same prompt, or none."""
 
 
 class RefineSpec(Strict):

@@ -1,8 +1,11 @@
 """Trees with planted repeats, and the dedup of a whole run as a person would do it by hand."""
 
 from collections.abc import Sequence
+from hashlib import shake_128
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 from hypothesis import strategies as st
 
 from pipeline.curate.shingles import jaccard, shingles
@@ -15,8 +18,8 @@ from pipeline.storage.snapshots import build_snapshot, seal_snapshot
 from pipeline.storage.store import Store
 from pipeline.tree.identity import node_id
 from schemas.manifest import RunFile, Snapshot
-from schemas.measures import no_measures
-from schemas.records import KEEP, Candidate, Node, Role, to_ids
+from schemas.measures import Measures, no_measures
+from schemas.records import KEEP, Candidate, Frame, Message, Node, Role, Root, to_ids
 from schemas.wave_id import WaveId
 from tests.stored import make_manifest, make_run_file
 
@@ -42,18 +45,44 @@ ANSWERS = [
 ]
 
 
+PROMPTS = [
+    "Does that follow? Answer yes or no, and nothing else, whatever you may have said before.",
+    "Does that follow? Answer yes or no, and nothing else, whatever you may have heard before.",
+    " Does that follow? Answer yes or no, and nothing else, whatever you may have said before.\n",
+]
+BEFORE: list[Frame] = [
+    (),
+    (Message("system", "Be brief."),),
+    (Message("user", "Two is even, so four is."), Message("assistant", "So it is said.")),
+]
+REPLIES = ["Yes.", "yes", "No.", "", *(f"{answer} {ANSWERS[2]}" for answer in ANSWERS[:2])]
+
+
 class Turn(NamedTuple):
     """A kept row."""
 
     tree: int
     path: tuple[int, ...]
     text: str
+    speaker: Role | None = None
+    """None: below a system prompt, user and assistant speak by turns."""
+    stands_in: bool = False
+    """Whether it was given in place of an answer."""
+    before: Frame = ()
+    """Of a root, the messages before its own."""
 
     @property
     def role(self) -> Role:
+        if self.speaker is not None:
+            return self.speaker
         if not self.path:
             return "system"
         return "user" if len(self.path) % 2 else "assistant"
+
+    @property
+    def answers(self) -> bool:
+        """Whether a conversation may end with it."""
+        return bool(self.path) and self.role != "user"
 
 
 @st.composite
@@ -75,9 +104,48 @@ def forests(draw: st.DrawFn, most_trees: int = 3) -> list[Turn]:
     return sorted(rows, key=lambda turn: (turn.tree, turn.path))
 
 
+@st.composite
+def prompted_forests(draw: st.DrawFn, most_trees: int = 4) -> list[Turn]:
+    """Trees that answer one of few prompts, of which two say the same and three nearly so."""
+    rows = []
+    for tree in range(draw(st.integers(1, most_trees))):
+        before = draw(st.sampled_from(BEFORE))
+        rows.append(Turn(tree, (), draw(st.sampled_from(PROMPTS)), "user", before=before))
+        above: list[tuple[int, ...]] = [()]
+        for level in range(1, 4):
+            said = st.sampled_from(REPLIES if level % 2 else QUESTIONS[:3])
+            grown = []
+            for parent in above:
+                for child in range(draw(st.integers(0, 3 if level == 1 else 2))):
+                    grown.append((*parent, child))
+                    speaker: Role = "assistant" if level % 2 else "user"
+                    stands_in = level == 1 and draw(st.booleans())
+                    rows.append(Turn(tree, grown[-1], draw(said), speaker, stands_in))
+            above = grown
+    return sorted(rows, key=lambda turn: (turn.tree, turn.path))
+
+
+@st.composite
+def continued_texts(draw: st.DrawFn, most_trees: int = 3) -> list[Turn]:
+    """Trees of plain text below a lead-in, up to three levels."""
+    rows = []
+    for tree in range(draw(st.integers(1, most_trees))):
+        rows.append(Turn(tree, (), "Here are some facts:", "text"))
+        above: list[tuple[int, ...]] = [()]
+        for _ in range(3):
+            grown = []
+            for parent in above:
+                for child in range(draw(st.integers(0, 2))):
+                    grown.append((*parent, child))
+                    said = draw(st.sampled_from([*REPLIES, ANSWERS[0], "Paris is"]))
+                    rows.append(Turn(tree, grown[-1], said, "text"))
+            above = grown
+    return sorted(rows, key=lambda turn: (turn.tree, turn.path))
+
+
 def likeness(a: Sequence[Turn], b: Sequence[Turn]) -> float:
     """Exact Jaccard similarity of all that some turns say; 1.0 where they say the very same."""
-    if [t.text.strip() for t in a] == [t.text.strip() for t in b]:
+    if same(a, b):
         return 1.0
     sets = [{int(h) for t in turns for h in shingles(t.text, t.role)} for turns in (a, b)]
     if len(a) == len(b) == 1:
@@ -86,14 +154,21 @@ def likeness(a: Sequence[Turn], b: Sequence[Turn]) -> float:
     return len(sets[0] & sets[1]) / len(either) if either else 1.0
 
 
+def same(a: Sequence[Turn], b: Sequence[Turn]) -> bool:
+    """Whether some turns say the very same."""
+    return [t.text.strip() for t in a] == [t.text.strip() for t in b]
+
+
 def kept_turns(rows: Sequence[Turn], scope: str, threshold: float) -> list[Turn]:
-    """All pairs, in row order: openings, or all user turns."""
+    """All pairs, in row order: openings, or all user turns; none of them answers a prompt."""
     kept: list[Turn] = []
     for row in rows:
         if row.path and not _is_there(kept, row.tree, row.path[:-1]):
             continue
         compared = len(row.path) == 1 if scope == "openings" else row.role == "user"
-        earlier = [k for k in kept if (len(k.path) == 1 or scope == "turns") and k.role == "user"]
+        earlier = [
+            k for k in kept if (len(k.path) == 1 if scope == "openings" else k.role == "user")
+        ]
         if compared and any(likeness([row], [k]) >= threshold for k in earlier):
             continue
         kept.append(row)
@@ -103,7 +178,8 @@ def kept_turns(rows: Sequence[Turn], scope: str, threshold: float) -> list[Turn]
 def kept_conversations(
     rows: Sequence[Turn], threshold: float, pinned: Sequence[Turn] = ()
 ) -> list[Turn]:
-    """All pairs of conversations, until nothing more falls."""
+    """All pairs of conversations that answer the same prompt, or none, until nothing more falls."""
+    frames = {row.tree: frame_of(row) for row in rows if not row.path}
     kept = list(rows)
     openings = [row for row in rows if len(row.path) == 1]
     for opening in openings:
@@ -115,9 +191,15 @@ def kept_conversations(
                 if set(pinned) & set(subtree):
                     continue
                 others = [
-                    k for k in kept if k.role == "assistant" and _place(k)[:2] < _place(opening)[:2]
+                    _path(k, kept)
+                    for k in kept
+                    if k.answers
+                    and _place(k) < _place(opening)
+                    and _prompt(frames[k.tree]) == _prompt(frames[row.tree])
                 ]
-                if any(likeness(_path(row, kept), _path(k, kept)) >= threshold for k in others):
+                own = _path(row, kept)
+                near = any(likeness(own, other) >= threshold for other in others)
+                if any(same(own, other) for other in others) or (near and not row.stands_in):
                     kept = [k for k in kept if k not in subtree]
                     changed = True
     return kept
@@ -132,8 +214,18 @@ def _is_below(row: Turn, above: Turn) -> bool:
 
 
 def _is_last(row: Turn, opening: Turn, kept: Sequence[Turn]) -> bool:
-    below = [k for k in kept if _is_below(k, row) and k.role == "assistant"]
-    return row.role == "assistant" and _is_below(row, opening) and below == [row]
+    below = [k for k in kept if _is_below(k, row) and k.answers]
+    return row.answers and _is_below(row, opening) and below == [row]
+
+
+def frame_of(root: Turn) -> Frame:
+    """All messages that a tree grows from."""
+    return (*root.before, Message(root.role, root.text))
+
+
+def _prompt(frame: Frame) -> Frame:
+    """What a tree answers; nothing where it is no prompt."""
+    return tuple(Message(r, t.strip()) for r, t in frame) if frame[-1].role == "user" else ()
 
 
 def _place(row: Turn) -> tuple[int, int]:
@@ -170,8 +262,18 @@ def _wave_rows(run: str, rows: Sequence[Turn], signed: bool) -> WaveRows:
     measures = no_measures(len(rows))
     if signed:
         found = signatures([shingles(row.text, row.role) for row in rows])
-        measures = type(measures)(measures.names, measures.scores, found, measures.vectors)
-    return WaveRows(nodes, measures)
+        # Roots and references that stand in were never measured.
+        vectors = np.array([_vector(row.text) for row in rows])
+        unknown = [not row.path or row.stands_in for row in rows]
+        found[unknown], vectors[unknown] = 0, 0
+        measures = Measures(measures.names, measures.scores, found, vectors)
+    roots = [Root(row.tree, frame_of(row), {}) for row in rows if not row.path]
+    return WaveRows(nodes, measures, roots=roots)
+
+
+def _vector(text: str) -> npt.NDArray[np.int8]:
+    """Equal for equal texts, and far from others."""
+    return np.frombuffer(shake_128(text.encode()).digest(32), dtype=np.int8)
 
 
 def _candidate(run: str, row: Turn) -> Candidate:
@@ -183,7 +285,7 @@ def _candidate(run: str, row: Turn) -> Candidate:
         role=row.role,
         token_ids=to_ids(list(row.text.encode())),
         text=row.text,
-        origin="sampled" if row.path else "given",
+        origin="given" if not row.path or row.stands_in else "sampled",
         finish_reason="stop",
     )
 

@@ -5,6 +5,7 @@ A method of its own derives from `Method` and says only what is different about 
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from pipeline.tree.recipe import LevelRule, Stops
@@ -217,13 +218,19 @@ def trees_per_root(fanout: int) -> int:
     )
 
 
-def topic_shares(spec: GenerationSpec) -> list[int]:
+def topic_shares(spec: GenerationSpec) -> tuple[int, ...]:
     """How many of the trees asked for each topic gets: by weight, largest remainder first."""
-    trees = spec.roots.trees or len(spec.roots.topics)
-    total = sum(topic.weight for topic in spec.roots.topics)
-    exact = [topic.weight / total * trees for topic in spec.roots.topics]
+    weights = tuple(topic.weight for topic in spec.roots.topics)
+    return _shares(weights, spec.roots.trees or len(weights))
+
+
+@lru_cache(maxsize=4)
+def _shares(weights: tuple[float, ...], trees: int) -> tuple[int, ...]:
+    """Asked again for every tree of a run."""
+    total = sum(weights)
+    exact = [weight / total * trees for weight in weights]
     shares = [math.floor(share) for share in exact]
     by_remainder = sorted(range(len(exact)), key=lambda i: (shares[i] - exact[i], i))
     for index in by_remainder[: trees - sum(shares)]:
         shares[index] += 1
-    return shares
+    return tuple(shares)

@@ -16,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.curate.versions import signed_here
-from pipeline.curate.whole_run.grove import Grove
+from pipeline.curate.whole_run.grove import Grove, Prompts
 from pipeline.pool.tasks import Tasks
+from pipeline.refine.prompts import read_prompts
 from pipeline.storage.open import open_store
 from pipeline.storage.paths import path_matrix
 from pipeline.storage.shards import read_shard
 from schemas.dialect import Dialect
 from schemas.manifest import RunFile, ShardEntry, Snapshot
+from schemas.records import Role
 from schemas.wave_id import WaveId
 
 Flags = npt.NDArray[np.bool_]
@@ -40,12 +42,18 @@ class Source(NamedTuple):
     """Whether its stored signatures may be compared with those made here."""
 
 
+ANSWERING: tuple[Role, ...] = ("assistant", "text")
+"""Whose turns a conversation may end with."""
+
+
 class WaveFiles(NamedTuple):
-    """The kept rows of a wave, and the numbers about them, if there are any."""
+    """The kept rows of a wave, the numbers about them, if there are any, and what its trees grow
+    from, where it is the first."""
 
     wave: WaveId
     nodes: ShardEntry
     features: ShardEntry | None
+    roots: ShardEntry | None
 
 
 class CohortFiles(NamedTuple):
@@ -65,8 +73,11 @@ def source_of(location: str, run_file: RunFile) -> Source:
 def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[CohortFiles]:
     """What a snapshot names, cohort by cohort."""
     features = {_stem(e): e for e in snapshot.shards if e.table == "features"}
+    roots = {_stem(e): e for e in snapshot.shards if e.table == "roots"}
     waves = [
-        WaveFiles(WaveId.parse(_stem(e).partition("-")[0]), e, features.get(_stem(e)))
+        WaveFiles(
+            WaveId.parse(_stem(e).partition("-")[0]), e, features.get(_stem(e)), roots.get(_stem(e))
+        )
         for e in snapshot.shards
         if e.table == "nodes"
     ]
@@ -81,7 +92,7 @@ def _stem(entry: ShardEntry) -> str:
 
 @dataclass(frozen=True, eq=False)
 class CohortRows:
-    """The kept rows of a cohort. All but `ids` and `places` are in row order."""
+    """The kept rows of a cohort. By row, all but `ids` and `places` are in row order."""
 
     files: CohortFiles
     ids: pa.StringArray
@@ -93,6 +104,9 @@ class CohortRows:
     children: npt.NDArray[np.int32]
     """The last number of each path; -1 for a root."""
     answers: Flags
+    given: Flags
+    prompts: Prompts
+    """By tree, as a grove has them."""
 
     def __len__(self) -> int:
         return len(self.places)
@@ -108,7 +122,7 @@ class CohortRows:
     @cached_property
     def grove(self) -> Grove:
         """Its shape."""
-        return Grove(self.trees, self.levels, self.answers)
+        return Grove(self.trees, self.levels, self.answers, self.given, self.prompts)
 
     def ids_of(self, rows: Numbers) -> pa.StringArray:
         """The ids of rows."""
@@ -120,7 +134,7 @@ class CohortRows:
 def read_cohort(files: CohortFiles) -> CohortRows:
     """Read the light columns of a cohort."""
     store = open_store(files.source.location)
-    columns = ["node_id", "tree_id", "path", "role"]
+    columns = ["node_id", "tree_id", "path", "role", "origin"]
     table = pa.concat_tables(read_shard(store, wave.nodes, columns) for wave in files.waves)
     trees = table.column("tree_id").to_numpy().astype(np.int32)
     paths = path_matrix(table.column("path"))
@@ -130,7 +144,10 @@ def read_cohort(files: CohortFiles) -> CohortRows:
     places[order] = np.arange(len(order))
     levels = (paths >= 0).sum(axis=1).astype(np.int16)
     last = np.take_along_axis(paths, np.maximum(levels - 1, 0)[:, np.newaxis].astype(int), axis=1)
-    answers = pc.equal(table.column("role"), "assistant").to_numpy(zero_copy_only=False)
+    roles = table.column("role")
+    answers = _flags(pc.is_in(roles, value_set=pa.array(ANSWERING))) & (levels > 0)
+    asked = trees[_flags(pc.equal(roles, "user")) & (levels == 0)]
+    roots = [wave.roots for wave in files.waves if wave.roots is not None]
     return CohortRows(
         files=files,
         ids=table.column("node_id").combine_chunks(),
@@ -138,8 +155,15 @@ def read_cohort(files: CohortFiles) -> CohortRows:
         trees=trees[order],
         levels=levels[order],
         children=last.reshape(-1)[order].astype(np.int32),
-        answers=answers.astype(bool)[order],
+        answers=answers[order],
+        given=_flags(pc.equal(table.column("origin"), "given"))[order],
+        prompts=read_prompts(store, roots, np.unique(trees), asked),
     )
+
+
+def _flags(column: pa.ChunkedArray) -> Flags:
+    flags: Flags = column.to_numpy().astype(bool)
+    return flags
 
 
 class Census:
@@ -155,6 +179,8 @@ class Census:
             trees=np.concatenate([np.zeros(0, dtype=np.int32), *trees]),
             levels=np.concatenate([np.zeros(0, dtype=np.int16), *(c.levels for c in cohorts)]),
             answers=np.concatenate([np.zeros(0, dtype=bool), *(c.answers for c in cohorts)]),
+            given=np.concatenate([np.zeros(0, dtype=bool), *(c.given for c in cohorts)]),
+            prompts=np.concatenate([np.zeros(0, dtype=np.uint64), *(c.prompts for c in cohorts)]),
         )
 
     def __len__(self) -> int:

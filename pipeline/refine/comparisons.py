@@ -72,34 +72,40 @@ def turn_rule(comparing: Comparing, turns: Flags) -> Rule:
     def shingles_of(row: int) -> Hashes:
         return sayings[row].shingles
 
-    meetings = _meetings(comparing, table, shingles_of, sayings)
+    meetings = _meetings(comparing, table, sayings, shingles_of, lambda row: 0)
     likeness = TurnLikeness(sayings)
     return Rule(meetings, likeness, comparing.threshold, "duplicate", "near_duplicate")
 
 
 def conversation_rule(comparing: Comparing, answers: Flags) -> Rule:
-    """Conversations by the answers that may be their last."""
+    """Conversations by the answers that may be their last; those of one prompt only may meet."""
     table = _meet_by_signature(comparing, conversation_entries, answers)
     grove = comparing.census.grove
     turns = {turn for row in _rows_of(table).tolist() for turn in grove.path(row)}
     sayings = _sayings(comparing, np.array(sorted(turns), dtype=np.int64))
     likeness = ConversationLikeness(grove, sayings)
-    meetings = _meetings(comparing, table, likeness.union, sayings)
+
+    def prompt_of(row: int) -> int:
+        return int(grove.prompts_of(np.array(row)))
+
+    meetings = _meetings(comparing, table, sayings, likeness.union, prompt_of)
     return Rule(meetings, likeness, comparing.threshold, "conversation", "conversation")
 
 
 def _meetings(
     comparing: Comparing,
     table: Entries,
-    shingles_of: Callable[[int], Hashes],
     sayings: "SpilledSayings",
+    shingles_of: Callable[[int], Hashes],
+    scope_of: Callable[[int], int],
 ) -> Meetings:
     if comparing.exact:
         return KeyMeetings(table, CHECK_BITS)
     rarity = Rarity()
     for shingles in sayings.chunks():
         rarity.add(shingles)
-    return ShingleMeetings(_rows_of(table), shingles_of, rarity, comparing.spec.threshold)
+    threshold = comparing.spec.threshold
+    return ShingleMeetings(_rows_of(table), shingles_of, rarity, threshold, scope_of)
 
 
 def vector_rule(comparing: Comparing, turns: Flags, cosine: float) -> Rule:

@@ -31,6 +31,7 @@ from pipeline.refine.fallen import drop_list, merge
 from pipeline.storage.drops import drops_of, withdrawn_ids, write_drops
 from pipeline.storage.snapshots import latest, seal_snapshot
 from pipeline.storage.store import Store
+from schemas.drop_list import BIAS
 from schemas.errors import AlreadyExists, CorruptData, UserError
 from schemas.manifest import EarlierRun, Refinement, RunFile, ShardEntry, Snapshot
 from schemas.refine_spec import RefineSpec
@@ -199,7 +200,7 @@ def _compare_turns(rows: _AllRows, comparing: Comparing, note: Note) -> None:
     spec, grove, sweep = comparing.spec, rows.census.grove, rows.sweep
     turns = np.zeros(len(grove), dtype=bool)
     if "openings" in spec.scopes:
-        turns |= grove.levels == 1
+        turns |= _openings(rows, note)
     if "turns" in spec.scopes:
         turns |= (grove.levels > 0) & ~grove.answers
     turns &= sweep.kept
@@ -209,10 +210,27 @@ def _compare_turns(rows: _AllRows, comparing: Comparing, note: Note) -> None:
         rules.append(turn_rule(comparing, turns))
         note(f"{len(rules[-1].meetings.rows):,} turns may repeat another")
     if spec.cosine is not None:
-        note(f"comparing {np.count_nonzero(turns):,} vectors")
-        rules.append(vector_rule(comparing, turns, spec.cosine))
+        # What was given was never measured.
+        measured = turns & ~grove.given
+        note(f"comparing {np.count_nonzero(measured):,} vectors")
+        rules.append(vector_rule(comparing, measured, spec.cosine))
         note(f"{len(rules[-1].meetings.rows):,} vectors may be like another")
     sweep.turns(rules)
+
+
+def _openings(rows: _AllRows, note: Note) -> Flags:
+    """The turns of level 1, but for answers to prompts: another prompt may have the same."""
+    grove = rows.census.grove
+    prompted = np.count_nonzero(grove.prompts)
+    if prompted:
+        note(
+            f"{prompted:,} trees answer prompts: their openings are answers, which are compared as "
+            "conversations, with those to the very same prompt only"
+        )
+    openings = np.flatnonzero(grove.levels == 1)
+    found = np.zeros(len(grove), dtype=bool)
+    found[openings[grove.prompts_of(openings) == 0]] = True
+    return found
 
 
 def _compare_conversations(rows: _AllRows, comparing: Comparing, note: Note) -> None:
@@ -244,10 +262,24 @@ def _seal(rows: _AllRows, spec: RefineSpec, number: int, attempt: str) -> Snapsh
         ),
         dropped=dict(sorted(Counter(listed.column("reason").to_pylist()).items())),
     )
-    changes = {"drops": drops, "refined_from": base.number, "refinement": refinement}
-    snapshot = base.model_copy(update={"number": number, **changes})
+    snapshot = base.model_copy(
+        update={
+            "number": number,
+            "drops": drops,
+            "refined_from": base.number,
+            "refinement": refinement,
+            "biases": _biases(base, drops),
+        }
+    )
     _write_snapshot(target.store, snapshot, drops if rows.sweep.drops else None)
     return snapshot
+
+
+def _biases(base: Snapshot, drops: ShardEntry | None) -> tuple[str, ...] | None:
+    if base.biases is None or drops is None:
+        return base.biases
+    # A list that was there before is named already.
+    return tuple(dict.fromkeys([*base.biases, BIAS]))
 
 
 def _write_snapshot(store: Store, snapshot: Snapshot, ours: ShardEntry | None) -> None:

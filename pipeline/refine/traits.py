@@ -72,7 +72,7 @@ def turn_entries(exact: bool, partitions: int, chosen: Chosen) -> list[Entries]:
     """The band table of turns, each a group of its own."""
     entries = []
     for wave in _waves(chosen):
-        rows, keys, checks = _keys(exact, wave.rows[wave.wanted], _signatures(wave))
+        rows, keys, checks = _keys(exact, wave.rows[wave.wanted], _signatures(wave), None)
         entries.append(band_entries(keys, checks, rows + chosen.start, rows + chosen.start))
     return cut(_join(entries), partitions)
 
@@ -80,8 +80,8 @@ def turn_entries(exact: bool, partitions: int, chosen: Chosen) -> list[Entries]:
 def conversation_entries(exact: bool, partitions: int, chosen: Chosen) -> list[Entries]:
     """The band table of conversations by their last answers; their openings are the groups.
 
-    The signature of a union is the minimum of the signatures, so each turn adds its own to that
-    of its parent, whose wave came before.
+    Those that answer different prompts share no key. The signature of a union is the minimum of the
+    signatures, so each turn adds its own to that of its parent, whose wave came before.
     """
     grove = chosen.cohort.grove
     above: dict[tuple[int, ...], tuple[Local, Signatures]] = {}
@@ -95,8 +95,9 @@ def conversation_entries(exact: bool, partitions: int, chosen: Chosen) -> list[E
             found = np.minimum(found, held[np.searchsorted(parents, grove.parents[rows])])
         above[path] = (rows, found)
         ends = chosen.wanted[rows]
-        numbers, keys, checks = _keys(exact, rows[ends], found[ends])
-        groups = grove.openings[rows[ends]].astype(np.int64)
+        rows, found = rows[ends], found[ends]
+        numbers, keys, checks = _keys(exact, rows, found, grove.prompts_of(rows))
+        groups = grove.openings[rows].astype(np.int64)
         entries.append(band_entries(keys, checks, numbers + chosen.start, groups + chosen.start))
     return cut(_join(entries), partitions)
 
@@ -153,6 +154,8 @@ class _Wave(NamedTuple):
     wanted: Flags
     role: Role
     """Of the wanted rows."""
+    given: Flags
+    """By row, whether it was not sampled, so that nothing was measured."""
 
 
 def _waves(chosen: Chosen) -> Iterator[_Wave]:
@@ -163,7 +166,7 @@ def _waves(chosen: Chosen) -> Iterator[_Wave]:
         wanted = chosen.wanted[rows]
         if wanted.any():
             role: Role = "assistant" if cohort.answers[rows[wanted][0]] else "user"
-            yield _Wave(store, source, files, rows, ids, wanted, role)
+            yield _Wave(store, source, files, rows, ids, wanted, role, cohort.given[rows])
 
 
 def _join(entries: Sequence[Entries]) -> Entries:
@@ -171,25 +174,33 @@ def _join(entries: Sequence[Entries]) -> Entries:
     return joined
 
 
-def _keys(exact: bool, rows: Local, found: Signatures) -> tuple[npt.NDArray[np.int64], Keys, Keys]:
+def _keys(
+    exact: bool, rows: Local, found: Signatures, scopes: Keys | None
+) -> tuple[npt.NDArray[np.int64], Keys, Keys]:
     """Rows with the keys and check bits of their signatures."""
-    keys = whole_keys(found) if exact else band_keys(found)
+    keys = whole_keys(found, scopes) if exact else band_keys(found, scopes)
     return rows.astype(np.int64), keys, signature_checks(found)
 
 
 def _signatures(wave: _Wave) -> Signatures:
     """Of the wanted rows, as stored; else, made from their texts."""
-    if wave.source.signed and (features := _features(wave)) is not None:
-        found, _ = features
-        if found.shape[1]:
-            return found
-    return signatures(shingle_sets(_texts(wave), wave.role))
+    features = _features(wave) if wave.source.signed else None
+    if features is None or not features.signatures.shape[1]:
+        return signatures(shingle_sets(_texts(wave), wave.role))
+    found = features.signatures
+    missing = ~features.known
+    if missing.any():
+        wanted = wave.wanted.copy()
+        wanted[wanted] = missing
+        texts = _texts(wave._replace(wanted=wanted))
+        found[missing] = signatures(shingle_sets(texts, wave.role))
+    return found
 
 
 def _stored_vectors(wave: _Wave) -> Vectors:
     features = _features(wave)
-    if features is not None and features[1].shape[1]:
-        return features[1]
+    if features is not None and features.vectors.shape[1] and features.known.all():
+        return features.vectors
     raise UserError(
         f"{wave.store.location}: wave {wave.files.wave.name} has no stored vectors, so it cannot "
         "be compared by cosine: its spec asks for none (generation.curation.diversity). Refine "
@@ -197,17 +208,25 @@ def _stored_vectors(wave: _Wave) -> Vectors:
     )
 
 
-def _features(wave: _Wave) -> tuple[Signatures, Vectors] | None:
-    """Signatures and vectors of the wanted rows, if all of them have some."""
+class _Features(NamedTuple):
+    """Stored numbers about the wanted rows, row by row."""
+
+    known: Flags
+    """Of a row that was given, what stands here means nothing."""
+    signatures: Signatures
+    vectors: Vectors
+
+
+def _features(wave: _Wave) -> _Features | None:
+    """None where nothing of the wave was measured."""
     if wave.files.features is None:
         return None
-    known, stored, vectors = from_feature_table(read_shard(wave.store, wave.files.features))
+    measured, stored, vectors = from_feature_table(read_shard(wave.store, wave.files.features))
     ids = wave.ids.filter(pa.array(wave.wanted))
-    places = pc.index_in(ids, value_set=pa.array(known, pa.string()))
-    if places.null_count:
-        return None
-    rows = places.to_numpy(zero_copy_only=False)
-    return stored[rows], vectors[rows]
+    places = pc.index_in(ids, value_set=pa.array(measured, pa.string()))
+    known = places.is_valid().to_numpy(zero_copy_only=False) & ~wave.given[wave.wanted]
+    rows = places.fill_null(0).to_numpy()
+    return _Features(known, stored[rows], vectors[rows])
 
 
 def _texts(wave: _Wave) -> list[str]:

@@ -25,7 +25,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
@@ -41,8 +41,7 @@ def main() -> None:
         found = {}
         for spec in chosen(args.only):
             found[spec.stem] = measure(spec, Path(folder) / spec.stem, args)
-            if not args.json:
-                show(spec.stem, found[spec.stem])
+            show(spec.stem, found[spec.stem], sys.stderr if args.json else sys.stdout)
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
 
@@ -129,18 +128,19 @@ def distinct(texts: Sequence[Sequence[str]], n: int) -> float:
     return round(len(set(grams)) / max(1, len(grams)), 3)
 
 
-def show(name: str, found: dict[str, Any]) -> None:
+def show(name: str, found: dict[str, Any], out: TextIO) -> None:
     dropped = ", ".join(f"{reason} {share:.0%}" for reason, share in found["dropped"].items())
     print(
         f"{name}: {found['nodes']} of {found['asked']} kept, {found['given']} given, "
-        f"{found['tokens_per_s']:.0f} tokens/s, {found['wall_s']} s; dropped: {dropped or 'none'}"
+        f"{found['tokens_per_s']:.0f} tokens/s, {found['wall_s']} s; dropped: {dropped or 'none'}",
+        file=out,
     )
     for level, row in found["levels"].items():
-        texts = row.pop("texts", [])
-        print(f"  level {level} " + "  ".join(f"{key} {value}" for key, value in row.items()))
-        for text in texts:
-            print(f"    | {text!r}")
-    sys.stdout.flush()
+        figures = (f"{key} {value}" for key, value in row.items() if key != "texts")
+        print(f"  level {level} " + "  ".join(figures), file=out)
+        for text in row.get("texts", []):
+            print(f"    | {text!r}", file=out)
+    out.flush()
 
 
 if __name__ == "__main__":

@@ -112,3 +112,12 @@ def test_own_recipe_run_without_its_source_says_what_is_missing(folder, tmp_path
     message = " ".join(failed.stderr.split())
     assert failed.returncode != 0 and "Traceback" not in message
     assert "voices:Voices cannot be imported from" in message
+
+
+def test_own_recipe_edited_after_its_run_is_told_apart_when_verifying(folder):
+    generate(folder)
+    with (folder / "voices.py").open("a") as file:
+        file.write("\n# Changed.\n")
+    refused = arborist(folder, "verify", "runs/voices")
+    said = " ".join(refused.stderr.split())
+    assert refused.returncode == 2 and "was made by recipe voices 1" in said

@@ -65,13 +65,15 @@ def grown(spec: RunSpec, location: str | None = None) -> tuple[list[Row], Snapsh
     "file", [file for file in SPECS if file != OF_TOPICS], ids=lambda f: str(f.relative_to(FOLDER))
 )
 def test_packaged_spec_grows_to_its_last_level(file, monkeypatch):
+    """Where dialogues have several lengths, the longest there is by chance is whole."""
     monkeypatch.chdir(REPOSITORY)
     spec = small(file)
     rows, snapshot = grown(spec)
-    kept = {row["level"] for row in rows if row["drop_reason"] is None}
-    assert snapshot.complete and kept == set(range(len(spec.generation.levels) + 1))
+    levels, turns = spec.generation.levels, spec.generation.turns
+    deepest = max(row["level"] for row in rows if row["drop_reason"] is None)
+    assert snapshot.complete and deepest in ({2 * n for n in turns} or {len(levels)})
     roles = {(row["level"], row["role"]) for row in rows if row["level"]}
-    assert roles == {(n, level.role) for n, level in enumerate(spec.generation.levels, start=1)}
+    assert roles == {(n, level.role) for n, level in enumerate(levels[:deepest], start=1)}
 
 
 def test_packaged_specs_show_every_recipe_on_gpus_and_on_this_machine():
@@ -181,7 +183,7 @@ def test_self_distill_share_of_references_is_shown(tmp_path, capsys):
 
 
 def test_critique_rewritten_answers_take_the_place_of_drafts_that_lie_beside():
-    rows, snapshot = grown(critique(scripted={"mean_tokens": 20}))
+    rows, snapshot = grown(critique(scripted={"mean_tokens": 20, "sigma": 0}))
     answers = [row for row in rows if row["level"] == 2]
     assert {row["origin"] for row in answers} == {"rewritten"}
     assert snapshot.counts.asides["critique"] == snapshot.counts.asides["draft"] == len(answers)

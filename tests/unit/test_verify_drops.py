@@ -142,6 +142,21 @@ def test_verify_drops_counts_that_do_not_add_up(origin, sound):
     ]
 
 
+def test_verify_drops_biases_name_a_drop_list_just_where_there_is_one(origin, sound):
+    def said(snapshot: Snapshot, *biases: str) -> list[str]:
+        return list(
+            drop_defects(origin.store, snapshot.model_copy(update={"biases": tuple(biases)}))
+        )
+
+    assert said(sound, "top_p 0.9", "drop list") == said(origin.snapshot, "top_p 0.9") == []
+    assert said(sound, "top_p 0.9") == [
+        "snapshot 2: leaves rows out, but does not name its drop list among its biases."
+    ]
+    assert said(origin.snapshot, "drop list") == [
+        "snapshot 1: names a drop list among its biases, but has none."
+    ]
+
+
 def test_verify_drops_damaged_or_removed_list(origin, sound, tmp_path):
     file = tmp_path / sound.drops.name
     payload = file.read_bytes()

@@ -126,9 +126,9 @@ def signature_checks(signatures: Signatures) -> Keys:
     return pack_checks((hashes & np.uint64(1)).astype(bool))
 
 
-def whole_keys(signatures: Signatures) -> Keys:
-    """One key a row, which only equal signatures share."""
+def whole_keys(signatures: Signatures, scopes: Keys | None = None) -> Keys:
+    """One key a row, which only equal signatures of one scope share."""
     found = np.zeros((len(signatures), 1), dtype=np.uint64)
-    for column in band_keys(signatures).T:
+    for column in band_keys(signatures, scopes).T:
         found[:, 0] = mix(found[:, 0] ^ column)
     return found

@@ -1,6 +1,9 @@
 """The shape of many trees as columns, in row order: by tree, and within it by path.
 
 In this order a subtree is the rows from its node up to some end, so nothing needs a graph.
+
+A tree may answer a prompt that it was given. What its first level says then means nothing without
+the prompt, so such trees are compared with those of the very same prompt only.
 """
 
 from dataclasses import dataclass
@@ -10,6 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 RowNumbers = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+Prompts = npt.NDArray[np.uint64]
+"""A number for each prompt; 0 where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,8 +25,12 @@ class Grove:
     trees: npt.NDArray[np.int32]
     """By row, a number that no other tree has."""
     levels: npt.NDArray[np.int16]
-    answers: npt.NDArray[np.bool_]
-    """Whether a row is an assistant's turn."""
+    answers: Flags
+    """Whether a conversation may end with a row: an assistant's turn, or a text's continuation."""
+    given: Flags
+    """Whether a row was not sampled: a root, or what stands in for an answer."""
+    prompts: Prompts
+    """By tree, in order: what it answers."""
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -56,6 +66,12 @@ class Grove:
         found: RowNumbers = np.maximum.accumulate(starts)
         return found
 
+    def prompts_of(self, rows: npt.NDArray[np.integer]) -> Prompts:
+        """What the trees of rows answer."""
+        starts = self._tree_starts
+        found: Prompts = self.prompts[np.searchsorted(starts, rows, side="right") - 1]
+        return found
+
     def path(self, row: int) -> list[int]:
         """The rows from level 1 down to a row."""
         found = []
@@ -63,6 +79,10 @@ class Grove:
             found.append(row)
             row = int(self.parents[row])
         return found[::-1]
+
+    @cached_property
+    def _tree_starts(self) -> RowNumbers:
+        return np.flatnonzero(np.diff(self.trees, prepend=-1)).astype(np.int32)
 
     @cached_property
     def _by_level(self) -> dict[int, RowNumbers]:

@@ -51,7 +51,10 @@ class TurnLikeness:
 
 
 class ConversationLikeness:
-    """Conversations from the opening to a row: turn by turn equal, or by all their shingles."""
+    """Conversations from the opening to a row: turn by turn equal, or by all their shingles.
+
+    Those that answer different prompts are never alike.
+    """
 
     def __init__(self, grove: Grove, sayings: Sayings) -> None:
         self._grove, self._sayings = grove, sayings
@@ -61,11 +64,18 @@ class ConversationLikeness:
     def same(self, row: int, others: Numbers) -> Flags:
         """As many turns, all equal."""
         own = self._digests(row)
-        return np.array([self._digests(other) == own for other in others.tolist()])
+        equal = np.array([self._digests(other) == own for other in others.tolist()], dtype=bool)
+        return equal & self._answer_same(row, others)
 
     def similarities(self, row: int, others: Numbers) -> Similarities:
         """Jaccard of the unions of their turns' shingles."""
-        return jaccards(self.union(row), [self.union(other) for other in others.tolist()])
+        found = jaccards(self.union(row), [self.union(other) for other in others.tolist()])
+        return np.where(self._answer_same(row, others), found, 0.0)
+
+    def _answer_same(self, row: int, others: Numbers) -> Flags:
+        prompts = self._grove.prompts_of(np.append(others, row))
+        found: Flags = prompts[:-1] == prompts[-1]
+        return found
 
     def _digests(self, row: int) -> list[bytes]:
         return [self._sayings[turn].digest for turn in self._grove.path(row)]

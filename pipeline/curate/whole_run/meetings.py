@@ -80,7 +80,7 @@ class ShingleMeetings:
     Of two sets whose similarity is t or more, each holds at least t of the other's size in common.
     So among all of its shingles but t of them, and one more, is one that the other has, too; if the
     same order is used for all rows, it is among the first of both. No pair is missed, and rows that
-    share a common phrase only do not meet.
+    share a common phrase only do not meet. Nor do rows of different scopes.
     """
 
     def __init__(
@@ -89,12 +89,14 @@ class ShingleMeetings:
         shingles_of: Callable[[int], Hashes],
         rarity: Rarity,
         threshold: float,
+        scope_of: Callable[[int], int],
     ) -> None:
         self.rows = rows
         self._members = set(rows.tolist())
         self._shingles_of, self._rarity, self._threshold = shingles_of, rarity, threshold
+        self._scope_of = scope_of
         self._kept: dict[int, list[int]] = {}
-        """By shingle, rows."""
+        """By shingle and scope, rows."""
         self._sizes: dict[int, int] = {}
         """Of the rows kept, how many shingles they have."""
 
@@ -120,7 +122,9 @@ class ShingleMeetings:
         shingles = self._shingles_of(row)
         size = len(shingles)
         count = size - math.ceil(self._threshold * size - _ROUNDING) + 1
-        return size, self._rarity.rarest(shingles, count).tolist() or [_NOTHING]
+        rarest = self._rarity.rarest(shingles, count).tolist() or [_NOTHING]
+        scope = self._scope_of(row)
+        return size, [shingle ^ scope for shingle in rarest]
 
 
 def _union(parts: Sequence[Sequence[int]]) -> Numbers:

@@ -2,6 +2,8 @@
 
 A row falls only against an earlier row that is kept, and only after an exact comparison. So a
 keeper is never dropped by the same sweep, and no chain of small steps joins what is not alike.
+A turn that was given, not sampled, stands where nothing else was kept, so it falls only against
+the very same.
 """
 
 from collections.abc import Sequence
@@ -64,15 +66,18 @@ class Rule(NamedTuple):
     same_reason: str
     near_reason: str
 
-    def apply(self, row: int) -> Drop | None:
-        """Whether a row repeats one kept before: the most similar one, the first of equals."""
+    def apply(self, row: int, *, near: bool) -> Drop | None:
+        """Whether a row repeats one kept before: the most similar one, the first of equals.
+
+        Not `near`: only the very same counts for this row.
+        """
         others = self.meetings.before(row)
         if not len(others):
             return None
         same = self.likeness.same(row, others)
         if same.any():
             return Drop(row, self.same_reason, int(others[same.argmax()]), 1.0)
-        if self.threshold is None:
+        if self.threshold is None or not near:
             return None
         similarities = self.likeness.similarities(row, others)
         best = int(similarities.argmax())
@@ -102,7 +107,8 @@ class Sweep:
             if not self.kept[row]:
                 continue
             own = row >= self._first_own
-            drop = next(filter(None, (rule.apply(row) for rule in rules)), None) if own else None
+            found = (self._apply(rule, row) for rule in rules) if own else ()
+            drop = next(filter(None, found), None)
             if drop is not None:
                 self._drop(drop)
                 continue
@@ -124,12 +130,15 @@ class Sweep:
             under_one = rows[start:stop].tolist()
             for row in reversed(under_one):
                 if row >= self._first_own and self._is_last(row) and not self._holds(row, pinned):
-                    drop = rule.apply(row)
+                    drop = self._apply(rule, row)
                     if drop is not None:
                         self._drop(drop)
             for row in under_one:
                 if self.kept[row]:
                     rule.meetings.keep(row)
+
+    def _apply(self, rule: Rule, row: int) -> Drop | None:
+        return rule.apply(row, near=not self._grove.given[row])
 
     def _is_last(self, row: int) -> bool:
         """Whether a row is kept, and no answer below it is."""

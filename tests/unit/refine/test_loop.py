@@ -1,24 +1,12 @@
 """The whole refinement over small stored runs, against all pairs compared by hand."""
 
-import uuid
-from collections.abc import Sequence
-
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.pool.tasks import LocalTasks
-from pipeline.refine.comparisons import PARTITION_BYTES
-from pipeline.refine.loop import Asked, Origin, refine
-from pipeline.storage.drops import read_drops
-from pipeline.storage.open import open_store
-from pipeline.storage.reader import read_kept
 from pipeline.storage.snapshots import latest
-from pipeline.storage.store import Store
 from pipeline.verify_drops import drop_defects
 from schemas.errors import AlreadyExists, UserError
-from schemas.manifest import Snapshot
-from schemas.refine_spec import RefineSpec
 from tests.planted import (
     ANSWERS,
     QUESTIONS,
@@ -28,64 +16,20 @@ from tests.planted import (
     kept_conversations,
     kept_turns,
     likeness,
-    store_run,
+)
+from tests.refining import (
+    ALL_PAIRS,
+    assert_kept,
+    dialogue,
+    drops_of,
+    forest,
+    kept_ids,
+    ordered,
+    refined,
+    stored,
 )
 
-ALL_PAIRS = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
-
-
-def new_store() -> Store:
-    return open_store(f"memory://{uuid.uuid4().hex}")
-
-
-def stored(rows: Sequence[Turn], *, seed: int = 0, signed: bool = True) -> Origin:
-    store = new_store()
-    return Origin(store, *store_run(store, rows, seed=seed, signed=signed))
-
-
-def refined(
-    *origins: Origin,
-    withdrawn: Sequence[str] = (),
-    attempt: str = "a",
-    partition_bytes: int = PARTITION_BYTES,
-    **spec: object,
-) -> Snapshot:
-    tasks = LocalTasks()
-    asked = Asked(RefineSpec.model_validate(spec), withdrawn)
-    try:
-        return refine(
-            origins,
-            asked,
-            tasks,
-            attempt=attempt,
-            note=lambda doing: None,
-            partition_bytes=partition_bytes,
-        )
-    finally:
-        tasks.close()
-
-
-def kept_ids(origin: Origin, snapshot: Snapshot) -> list[str]:
-    tables = read_kept(origin.store, snapshot, ["node_id"])
-    return [node for table in tables for node in table.column("node_id").to_pylist()]
-
-
-def drops_of(origin: Origin, snapshot: Snapshot) -> dict[str, dict]:
-    if snapshot.drops is None:
-        return {}
-    return {row["node_id"]: row for row in read_drops(origin.store, snapshot.drops).to_pylist()}
-
-
-def assert_kept(origin: Origin, snapshot: Snapshot, expected: Sequence[Turn]) -> None:
-    """These rows are kept, and the drop list is sound."""
-    run_id = origin.run_file.run_id
-    assert sorted(kept_ids(origin, snapshot)) == sorted(id_of(run_id, row) for row in expected)
-    assert list(drop_defects(origin.store, snapshot)) == []
+FRANCE, FRANCES, FRANCE_AGAIN, SPAIN, BEES = QUESTIONS[:5]
 
 
 @ALL_PAIRS
@@ -182,21 +126,6 @@ def _kept_after(before: list[Turn], shifted: list[Turn]) -> list[Turn]:
 
 
 FRANCE, FRANCES, FRANCE_AGAIN, SPAIN, BEES = QUESTIONS[:5]
-
-
-def dialogue(tree: int, opening: int, *texts: str) -> list[Turn]:
-    """One path, of a tree with one root."""
-    return [Turn(tree, (opening, *(0 for _ in texts[:depth])), t) for depth, t in enumerate(texts)]
-
-
-def forest(*dialogues: list[Turn]) -> list[Turn]:
-    """With a root for each tree."""
-    turns = [turn for one in dialogues for turn in one]
-    return [*(Turn(tree, (), "On things.") for tree in sorted({t.tree for t in turns})), *turns]
-
-
-def ordered(rows: list[Turn]) -> list[Turn]:
-    return sorted(rows, key=lambda row: (row.tree, row.path))
 
 
 def test_refine_dropped_opening_takes_all_below_and_names_its_keeper():
@@ -363,7 +292,7 @@ def test_refine_against_itself_is_refused():
 
 
 def test_refine_by_cosine_without_vectors_says_why():
-    origin = stored(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, BEES)))
+    origin = stored(forest(dialogue(0, 0, FRANCE), dialogue(1, 0, BEES)), signed=False)
     with pytest.raises(UserError, match="no stored vectors"):
         refined(origin, cosine=0.9)
 

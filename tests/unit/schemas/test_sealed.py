@@ -68,7 +68,7 @@ def test_newer_format_asks_for_the_newer_version():
 
 
 def test_older_format_asks_for_the_older_version():
-    with pytest.raises(EnvironmentMismatch, match="written in format 1.* reads format 2"):
+    with pytest.raises(EnvironmentMismatch, match=r"written in format 1.* reads format 2"):
         read(resealed(format=1, something_old=True))
 
 

@@ -9,8 +9,14 @@ def grove_of(rows: list[Turn]) -> Grove:
     return Grove(
         trees=np.array([row.tree for row in rows], dtype=np.int32),
         levels=np.array([len(row.path) for row in rows], dtype=np.int16),
-        answers=np.array([row.role == "assistant" for row in rows], dtype=bool),
+        answers=np.array([row.answers for row in rows], dtype=bool),
+        given=np.array([not row.path for row in rows], dtype=bool),
+        prompts=np.array([prompt_of(tree) for tree in sorted({row.tree for row in rows})]),
     )
+
+
+def prompt_of(tree: int) -> np.uint64:
+    return np.uint64(tree * 7 + 1)
 
 
 @given(forests())
@@ -29,3 +35,4 @@ def test_grove_parents_ends_openings_and_paths_follow_from_paths(rows):
         assert grove.openings[number] == place[row.tree, row.path[:1]]
         steps = [place[row.tree, row.path[:depth]] for depth in range(1, len(row.path) + 1)]
         assert grove.path(number) == steps
+        assert grove.prompts_of(np.array(number)) == prompt_of(row.tree)

@@ -15,13 +15,20 @@ def arrays(sets: list[list[int]]) -> list[np.ndarray]:
     return [np.array(some, dtype=np.uint64) for some in sets]
 
 
+def everywhere(row: int) -> int:
+    """One scope for all rows."""
+    return 0
+
+
 @given(SETS, THRESHOLDS, st.booleans())
 def test_shingle_meetings_miss_no_pair_whatever_is_known_of_rarity(sets, threshold, counted):
     found = arrays(sets)
     rarity = Rarity()
     for shingles in found if counted else ():
         rarity.add(shingles)
-    meetings = ShingleMeetings(np.arange(len(found)), found.__getitem__, rarity, threshold)
+    meetings = ShingleMeetings(
+        np.arange(len(found)), found.__getitem__, rarity, threshold, everywhere
+    )
     for row, own in enumerate(found):
         before = meetings.before(row).tolist()
         assert before == sorted(before)
@@ -37,7 +44,7 @@ def test_shingle_meetings_of_rows_with_a_common_phrase_are_few():
     rarity = Rarity()
     for shingles in sets:
         rarity.add(shingles)
-    meetings = ShingleMeetings(np.arange(50), sets.__getitem__, rarity, 0.8)
+    meetings = ShingleMeetings(np.arange(50), sets.__getitem__, rarity, 0.8, everywhere)
     for row in range(50):
         assert not len(meetings.before(row))
         meetings.keep(row)
@@ -45,11 +52,22 @@ def test_shingle_meetings_of_rows_with_a_common_phrase_are_few():
 
 def test_shingle_meetings_know_their_own_rows_only():
     sets = arrays([[1, 2], [1, 2], [1, 2]])
-    meetings = ShingleMeetings(np.array([0, 2]), sets.__getitem__, Rarity(), 0.8)
+    meetings = ShingleMeetings(np.array([0, 2]), sets.__getitem__, Rarity(), 0.8, everywhere)
     for row in (0, 1):
         meetings.keep(row)
     assert meetings.before(1).tolist() == []
     assert meetings.before(2).tolist() == [0]
+
+
+def test_shingle_meetings_are_within_a_scope():
+    sets = arrays([[1, 2], [1, 2], [], [], [1, 2], []])
+    scopes = [7 << 40, 9 << 50, 7 << 40, 9 << 50, 9 << 50, 9 << 50]
+    meetings = ShingleMeetings(np.arange(6), sets.__getitem__, Rarity(), 0.8, scopes.__getitem__)
+    met = []
+    for row in range(6):
+        met.append(meetings.before(row).tolist())
+        meetings.keep(row)
+    assert met == [[], [], [], [], [1], [3]]
 
 
 KEYED = st.lists(
