@@ -167,13 +167,13 @@ def test_unwritable_location_ends_with_two(tmp_path, command):
 
 @pytest.mark.parametrize("verb", ["status", "verify"])
 def test_run_of_a_newer_format_ends_with_two(verb, sealed, command):
-    reseal(sealed / "run.json", format=2)
+    reseal(sealed / "run.json", format=3)
     result = command(verb, sealed)
-    assert result.code == 2 and "run.json: written in format 2" in result.said
+    assert result.code == 2 and "run.json: written in format 3" in result.said
 
 
 def test_generate_over_a_run_of_a_newer_format_ends_with_two(sealed, command):
-    reseal(sealed / "run.json", format=2)
+    reseal(sealed / "run.json", format=3)
     result = command("generate", sealed.parents[1] / "spec.yaml", *SCRIPTED)
     assert result.code == 2 and "use the newer version" in result.said
 
