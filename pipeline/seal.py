@@ -16,8 +16,10 @@ from pipeline.tree.recipe import Recipe
 from schemas.errors import AlreadyExists, CorruptData, UserError
 from schemas.manifest import Manifest, RunFile, Snapshot
 
-LEFT_OUT = ("drops", "refined_from", "refinement", "biases")
-"""What a snapshot says about rows that it leaves out; a drop list is one of its biases."""
+LEFT_OUT = ("drops", "refined_from", "refinement")
+"""What a snapshot says about rows that it leaves out."""
+LOST = "failed requests"
+"""Longer rows fail more often than short ones, so what is left is no unbiased sample."""
 
 
 def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = False) -> Snapshot:
@@ -85,9 +87,18 @@ def _next(
         whole,
         number=before.number + 1 if before else 1,
         complete=complete,
-        biases=recipe.biases(run_file.generation),
     )
-    if before is None:
-        return snapshot
-    left_out = {name: getattr(before, name) for name in LEFT_OUT}
-    return snapshot.model_copy(update=left_out)
+    left_out = {name: getattr(before, name) for name in LEFT_OUT} if before else {}
+    biases = _biases(recipe.biases(run_file.generation), snapshot, before)
+    return snapshot.model_copy(update={**left_out, "biases": biases})
+
+
+def _biases(
+    of_settings: tuple[str, ...] | None, snapshot: Snapshot, before: Snapshot | None
+) -> tuple[str, ...] | None:
+    """Those of the settings, of what was lost, and of what the snapshot before left out."""
+    if of_settings is None:
+        return None
+    of_loss = [LOST] if snapshot.counts.num_failed else []
+    of_drops = (before.biases or ()) if before else ()
+    return tuple(dict.fromkeys([*of_settings, *of_loss, *of_drops]))

@@ -35,7 +35,7 @@ def feature_defects(
     """
     spec = run.spec.curation
     asked = spec.duplicates != "keep" or spec.diversity is not None
-    sampled = [c.node_id for c, _ in rows.nodes if asked and c.level and c.failure is None]
+    sampled = [c.node_id for c, _ in rows.nodes if asked and c.origin != "given" and c.failure is None]
     where = f"the features of wave {wave.name}"
     if list(ids) != sampled:
         first = next(a or b for a, b in zip_longest(ids, sampled) if a != b)

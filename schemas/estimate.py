@@ -22,6 +22,9 @@ class LevelEstimate(Strict):
     kept: Range
     tokens: Range
     """Sampled for its candidates and about them."""
+    hours: Range
+    """Its share of the run's; the shares add up, though levels may be grown side by side."""
+    cost: Range | None = None
     pilot_parents: int
     """What this comes from."""
     pilot_candidates: int
@@ -34,6 +37,8 @@ class Estimate(Sealed):
     """Of the real run."""
     pilot: str
     """The run id of the pilot."""
+    made_at: float = 0.0
+    """Seconds since 1970."""
     pilot_candidates: int
     levels: tuple[LevelEstimate, ...]
     candidates: Range

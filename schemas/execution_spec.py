@@ -7,6 +7,12 @@ from pydantic import Field, model_validator
 from schemas.curation_spec import Strict
 from schemas.generation_spec import GenerationSpec
 
+DECIDE_ROWS = frozenset(
+    {"model", "tokenizer", "dtype", "quantization", "hf_overrides", "generation_config"}
+    | {"override_generation_config", "logits_processors", "logprobs_mode", "seed", "revision"}
+)
+"""Engine arguments that are not `execution`'s to say."""
+
 
 class EngineGroupSpec(Strict):
     """The engines that share one model."""
@@ -29,9 +35,18 @@ class EngineGroupSpec(Strict):
     kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
     """None: what the device has left (GPU), or 1 GiB (CPU)."""
     args: dict[str, Any] = {}
-    """Further engine arguments, passed on as they are."""
+    """Further engine arguments, passed on as they are; none that decide rows."""
     scripted: dict[str, Any] = {}
     """Behaviour of a scripted engine: latency, length spread, faults."""
+
+    @model_validator(mode="after")
+    def _decides_no_rows(self) -> Self:
+        for name in sorted(DECIDE_ROWS & self.args.keys()):
+            raise ValueError(
+                f"args.{name}: decides rows, so it is not this section's to say; dtype and "
+                "quantization stand in generation.model, model and adapter beside args"
+            )
+        return self
 
     @property
     def lease(self) -> int:

@@ -123,7 +123,8 @@ class Counts(Strict):
     prompt_tokens: int = 0
     output_tokens: int = 0
     asides: dict[str, int] = {}
-    """Requests about candidates, by kind, failed ones apart; not among those asked."""
+    """Rows beside the candidates, by kind, failed ones apart: judgements, critiques, drafts that
+    were written again, and rewrites that did not take their draft's place."""
     aside_tokens: int = 0
     """Sampled for them."""
     given: int = 0

@@ -36,20 +36,22 @@ class Target(NamedTuple):
 
 
 class Pilot(NamedTuple):
-    """A pilot that is sealed."""
+    """A pilot that is sealed. It had one engine of each group."""
 
     run_id: str
     spec: GenerationSpec
     plan: Plan
     families: Mapping[int, Sequence[Family]]
     """By level, the children of each of its parents."""
+    sampled: Mapping[int, Mapping[str, int]]
+    """By level and engine group, tokens of candidates and of what is said about them."""
+    speeds: Mapping[str, float]
+    """By engine group, tokens in a second of the waves that it had a part in."""
 
 
 class Machines(NamedTuple):
     """What the real run is made on."""
 
-    speeds: Mapping[str, float]
-    """Tokens that one engine of each group sampled in a second, in the pilot."""
     engines: Mapping[str, int]
     """By group, how many there will be."""
     gpus: float
@@ -70,25 +72,27 @@ class _Drawn(NamedTuple):
 def estimate(target: Target, pilot: Pilot, machines: Machines) -> Estimate:
     """What the pilot says of the run."""
     drawn = _draw(target, pilot.families)
-    hours = _hours(target, drawn, machines)
-    gpu_hours = hours * machines.gpus
+    hours, by_level = _hours(target, pilot, machines, drawn)
     families = [family for level in pilot.families.values() for family in level]
-    levels = zip(target.plan.levels, drawn, strict=True)
+    levels = zip(target.plan.levels, drawn, by_level, strict=True)
     return Estimate(
         run_id=target.run_id,
         pilot=pilot.run_id,
         pilot_candidates=sum(family.asked for family in families),
         levels=tuple(
-            _level(row, draws, pilot.families.get(row.level, ())) for row, draws in levels
+            _level(row, draws, pilot.families.get(row.level, ())).model_copy(
+                update={"hours": _range(own), "cost": _cost(own, machines)}
+            )
+            for row, draws, own in levels
         ),
         candidates=_range(_sum([draws.candidates for draws in drawn])),
         kept=_range(_sum([draws.kept for draws in drawn])),
         tokens=_range(_sum([draws.tokens for draws in drawn])),
-        tokens_per_s={name: round(speed, 3) for name, speed in machines.speeds.items()},
+        tokens_per_s={name: round(speed, 3) for name, speed in pilot.speeds.items()},
         hours=_range(hours),
-        gpu_hours=_range(gpu_hours),
-        cost=None if machines.price is None else _range(gpu_hours * machines.price),
-        unknown=tuple(_unknown(target, pilot)),
+        gpu_hours=_range(hours * machines.gpus),
+        cost=_cost(hours, machines),
+        unknown=tuple(_unknown(target, pilot, machines)),
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pipeline.recipes.method import Method
 from pipeline.tree.recipe import Stops
 from schemas.errors import SpecError
-from schemas.generation_spec import GenerationSpec, LevelSpec
+from schemas.generation_spec import GenerationSpec, LevelSpec, ModelSpec
 
 
 class ContextFree(Method):
@@ -50,7 +50,7 @@ class ContextFree(Method):
 
     def biases(self, spec: GenerationSpec) -> tuple[str, ...]:
         """What makes rows another sample than the model's own."""
-        return (*_of_sampling(spec.levels[0]), *_of_curation(spec))
+        return (*_of_sampling(spec.levels[0]), *_of_curation(spec), *_of_model(spec.model))
 
 
 def _of_sampling(level: LevelSpec) -> Iterator[str]:
@@ -68,6 +68,11 @@ def _of_sampling(level: LevelSpec) -> Iterator[str]:
         yield f"stop {stop!r}"
     if level.system:
         yield "a system prompt"
+
+
+def _of_model(model: ModelSpec) -> Iterator[str]:
+    if model.quantization is not None:
+        yield f"quantization {model.quantization}"
 
 
 def _of_curation(spec: GenerationSpec) -> Iterator[str]:

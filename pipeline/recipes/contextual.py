@@ -14,5 +14,5 @@ class Contextual(Method):
 
     name = "contextual"
     text_is = "user"
-    defaults = {"bounds": {"trees_per_cohort": 1024}, "curation": {"diversity": None}}
+    defaults = {"bounds": {"trees_per_cohort": 64}, "curation": {"diversity": None}}
     level_defaults = {"assistant": {"oversample": 1.0}}

@@ -5,7 +5,8 @@ models tend to run on into the answer; the answer is greedy. From the second tur
 prompt that announces a conversation of several turns stands there while questions are made, and
 only then: answers, and what readers see, are without it. All of this can be changed in the spec.
 The published pipeline then filters the whole corpus; here that is `curation` and `arborist refine`.
-The words of that system prompt are ours.
+The words of that system prompt are ours. Where a tokenizer has the newline in one token with the
+mark before it, a question that ends there loses the mark: a stop inside a token drops the token.
 """
 
 from collections.abc import Sequence

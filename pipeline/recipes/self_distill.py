@@ -27,7 +27,7 @@ class SelfDistill(Method):
     text_is = "user"
     needs_reference = True
     defaults = {
-        "bounds": {"trees_per_cohort": 1024},
+        "bounds": {"trees_per_cohort": 64},
         "curation": {
             "filters": ["empty", "truncated", "role_leak", "gives_away"],
             "diversity": None,

@@ -224,8 +224,8 @@ def _openings(rows: _AllRows, note: Note) -> Flags:
     prompted = np.count_nonzero(grove.prompts)
     if prompted:
         note(
-            f"{prompted:,} trees answer prompts: their openings are answers, which are compared as "
-            "conversations, with those to the very same prompt only"
+            f"in {prompted:,} of {len(grove.prompts):,} trees the openings answer prompts: these "
+            "are compared as conversations only, with answers to the very same prompt"
         )
     openings = np.flatnonzero(grove.levels == 1)
     found = np.zeros(len(grove), dtype=bool)

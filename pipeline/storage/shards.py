@@ -105,7 +105,7 @@ def _features(rows: WaveRows) -> pa.Table:
     sampled = [
         i
         for i, node in enumerate(rows.nodes)
-        if width and node.candidate.level and node.candidate.failure is None
+        if width and node.candidate.origin != "given" and node.candidate.failure is None
     ]
     ids = [rows.nodes[i].candidate.node_id for i in sampled]
     return to_feature_table(ids, measures.take(np.array(sampled, dtype=np.intp)))

@@ -256,3 +256,12 @@ def test_rows_of_a_run_have_no_reference_to_be_shown(tmp_path):
     )
     with pytest.raises(SpecError, match=r"nothing can grow from any .* no reference"):
         grown(spec)
+
+
+def test_a_wave_of_stand_ins_alone_is_sound():
+    spec = distilled(max_failed_share=1.0)
+    lost = {name: 0.0 for name in ODD if name.endswith("_share")} | {"fail_share": 1.0}
+    group = spec.execution.engines["main"].model_copy(update={"scripted": lost})
+    execution = spec.execution.model_copy(update={"engines": {"main": group}})
+    _, snapshot = grown(spec.model_copy(update={"execution": execution}))
+    assert (snapshot.counts.given, snapshot.counts.kept) == (24, 0)

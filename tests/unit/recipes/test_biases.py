@@ -85,6 +85,11 @@ def test_biases_a_system_prompt_before_the_template_is_one():
     assert biases("context-free-reasoning", {"system": "Think."}, {}) == ("a system prompt",)
 
 
+def test_biases_a_quantised_model_is_one():
+    model = {"name": "m", "context": 8192, "quantization": "fp8"}
+    assert biases("context-free", {}, {}, model=model) == ("quantization fp8",)
+
+
 def test_biases_all_filters_that_look_at_text_are_named():
     filters = [
         "empty",

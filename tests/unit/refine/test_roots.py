@@ -50,6 +50,13 @@ def test_refine_continued_texts_keeps_what_all_pairs_keep(rows, threshold, signe
     assert_kept(origin, snapshot, kept_conversations(rows, threshold))
 
 
+def test_refine_text_to_be_continued_is_no_conversation():
+    said: list[str] = []
+    origin = stored([Turn(0, (), "Some facts:", "text"), Turn(0, (0,), PARIS, "text")])
+    refine([origin], Asked(RefineSpec()), LocalTasks(), attempt="a", note=said.append)
+    assert "comparing 1 conversations and their beginnings" in said
+
+
 @ALL_PAIRS
 @given(prompted_forests(), st.sampled_from([0.7, 0.95]), st.booleans())
 def test_refine_answers_to_prompts_keeps_what_all_pairs_of_one_prompt_keep(rows, threshold, signed):
@@ -119,8 +126,8 @@ def test_refine_answers_to_prompts_says_that_openings_are_compared_as_conversati
         origin = stored(rows)
         refine([origin], Asked(RefineSpec()), LocalTasks(), attempt="a", note=said.append)
     assert [line for line in said if "prompt" in line] == [
-        "1 trees answer prompts: their openings are answers, which are compared as conversations, "
-        "with those to the very same prompt only"
+        "in 1 of 1 trees the openings answer prompts: these are compared as conversations only, "
+        "with answers to the very same prompt"
     ]
 
 
