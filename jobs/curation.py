@@ -111,8 +111,7 @@ def make_measure(
         from pipeline.embedders.load import load_embedder
 
         embed = load_embedder(embedder).embed
-    measurers = [Measurer(curation, d, embed=embed, benchmark=benchmark) for d in dialects]
-    return lambda turns: measurers[turns.tongue](turns)
+    return Measurer(curation, *dialects, embed=embed, benchmark=benchmark)
 
 
 def _identity_here(

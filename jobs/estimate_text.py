@@ -1,10 +1,10 @@
 """What a pilot said, for a person: before the run, and beside what became of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pipeline.plan.budget import amount
 from pipeline.report.status import Status
-from schemas.estimate import Estimate, Range
+from schemas.estimate import Estimate, LevelEstimate, Range
 
 
 def estimate_text(found: Estimate) -> str:
@@ -25,15 +25,23 @@ def estimate_text(found: Estimate) -> str:
         f"{_said(found.kept):>30}{_said(found.tokens):>30}"
     )
     speeds = ", ".join(f"{name} {speed:,.1f}" for name, speed in found.tokens_per_s.items())
-    lines += ["", f"tokens/s of one engine in the pilot: {speeds}"]
-    hours = f"hours: {_said(found.hours, amount)}; GPU hours: {_said(found.gpu_hours, amount)}"
-    lines.append(f"{hours}{_cost(found)}")
+    lines += ["", *_time_text(found), "", f"tokens/s of one engine in the pilot: {speeds}"]
     lines += ["It cannot tell:", *(f"- {sentence}." for sentence in found.unknown)]
     return "\n".join(lines)
 
 
-def _cost(found: Estimate) -> str:
-    return "" if found.cost is None else f"; cost: {_said(found.cost, amount)}"
+def _time_text(found: Estimate) -> Iterator[str]:
+    """A table of hours and cost by level."""
+    cost = "" if found.cost is None else f"{'cost':>30}"
+    yield f"{'level':>5} {'role':<10}{'hours':>30}{'GPU hours':>30}{cost}"
+    for level in found.levels:
+        yield f"{level.level:>5} {level.role:<10}{_times(level)}"
+    yield f"{'all':>5} {'':<10}{_times(found)}"
+
+
+def _times(found: LevelEstimate | Estimate) -> str:
+    ranges = [found.hours, found.gpu_hours, *([found.cost] if found.cost else [])]
+    return "".join(f"{_said(one, amount):>30}" for one in ranges)
 
 
 def _count(value: float) -> str:
@@ -51,14 +59,15 @@ def _said(found: Range, told: Callable[[float], str] = _count) -> str:
 def course_text(found: Estimate, status: Status, *, done: bool) -> str:
     """How far off the pilot was, or seems to be."""
     told = [
-        (found.candidates, status.expected_candidates, "candidates"),
-        (found.tokens, status.expected_tokens, "tokens"),
+        (found.candidates, status.expected_candidates, "candidates", _count),
+        (found.tokens, status.expected_tokens, "tokens", _count),
+        (found.hours, status.expected_hours, "hours", amount),
     ]
     verb = "it came to" if done else "so far on course for"
     said = "; ".join(
-        f"{_said(guess)} {name}, {verb} {_count(became)} ({became / guess.value - 1:+.1%})"
-        for guess, became, name in told
-        if guess.value
+        f"{_said(guess, words)} {name}, {verb} {words(became)} ({became / guess.value - 1:+.1%})"
+        for guess, became, name, words in told
+        if guess.value and became is not None
     )
     return f"pilot of {found.pilot_candidates:,} candidates said {said}"
 
@@ -69,6 +78,8 @@ def course_json(found: Estimate, status: Status) -> dict[str, object]:
         "run_id": found.pilot,
         "candidates": found.candidates.model_dump(),
         "tokens": found.tokens.model_dump(),
+        "hours": found.hours.model_dump(),
         "course_candidates": round(status.expected_candidates),
         "course_tokens": round(status.expected_tokens),
+        "course_hours": status.expected_hours,
     }

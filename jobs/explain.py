@@ -6,6 +6,7 @@ from collections import Counter
 
 from jobs.explain_text import as_text
 from jobs.explain_words import Explained, in_words
+from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
 from pipeline.report.lookup import (
     Found,
@@ -35,10 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the story. It needs committed waves only, so a growing run will do."""
     store = find_run(args.uri)
-    run_value = open_run_value(open_run(store))
+    run_file = open_run(store)
+    check_recipe(run_file)
     manifests = Ledger(store).all()
     story = read_story(store, manifests, find_node(store, manifests, args.node_id))
-    explained = Explained(story, run_value)
+    explained = Explained(story, open_run_value(run_file))
     print(
         json.dumps(as_json(store.location, explained), indent=1)
         if args.json

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from jobs.export_preference import check_score, default_score, how_chosen, preference_rows
 from jobs.export_rows import View, in_tables, message_row, text_row, walks
+from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
 from pipeline.storage.exports import (
     MESSAGES_SCHEMA,
@@ -73,7 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export the latest snapshot."""
     store = find_run(args.uri)
-    view = View.of(open_run_value(open_run(store)))
+    run_file = open_run(store)
+    check_recipe(run_file)
+    view = View.of(open_run_value(run_file))
     check_format(args, view)
     snapshot = latest(store)
     if snapshot is None:

@@ -11,7 +11,6 @@ from pipeline.storage.reader import Tables, read_dropped, read_kept, read_trees
 from pipeline.storage.store import Store
 from pipeline.tree.conversations import introduced, messages
 from pipeline.tree.preferences import SOUND, Answer, Preference, Scores, preferences
-from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
 from schemas.errors import UserError
 from schemas.manifest import Snapshot, Table
@@ -25,14 +24,14 @@ OF_LOGPROBS = ("mean_logprob", "logprob_sum")
 
 def default_score(run: Run) -> str | None:
     """What the run has that tells better answers from worse ones."""
-    judged = any(rule.judge is not None and rule.role != "user" for rule in _rules(run))
+    judged = any(rule.judge is not None and rule.role != "user" for rule in run.rules)
     return JUDGE if judged else None
 
 
 def how_chosen(run: Run, score: str | None) -> str:
     """By what chosen and rejected are told apart, in a sentence."""
     parts = [] if score is None else [f"the best and the worst answer by {score}"]
-    if any(rule.critique is not None for rule in _rules(run)):
+    if any(rule.critique is not None for rule in run.rules):
         parts.append("a turn written again over its draft")
     if parts:
         return f"chosen and rejected: {'; '.join(parts)}."
@@ -41,10 +40,6 @@ def how_chosen(run: Run, score: str | None) -> str:
         "would tell better answers from worse ones. Name a score with --score, or judge the "
         "completions yourself."
     )
-
-
-def _rules(run: Run) -> list[LevelRule]:
-    return [run.recipe.rule(run.spec, n + 1) for n in range(run.recipe.num_levels(run.spec))]
 
 
 def check_score(run: Run, store: Store, snapshot: Snapshot, name: str) -> None:

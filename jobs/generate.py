@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TextIO
 
@@ -14,10 +15,10 @@ from jobs.progress import Progress, StopSwitch
 from jobs.siblings import siblings
 from jobs.spec_file import load_spec
 from jobs.wiring import Resolved, make_pool, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt, Hands, Limits, software
+from pipeline.generate import Attempt, Hands, Limits, admission, software
 from pipeline.plan.agenda import Agenda
-from pipeline.plan.budget import exhausted, spent_of
-from pipeline.plan.plan import Plan, make_plan
+from pipeline.plan.budget import Held, Limit, Spending, amount, limits
+from pipeline.plan.plan import make_plan
 from pipeline.report.status import Status, Tally
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
@@ -26,9 +27,10 @@ from pipeline.storage.runs import create_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from pipeline.tree.run import Run
-from schemas.execution_spec import RunSpec
+from schemas.execution_spec import BudgetSpec, RunSpec
 from schemas.manifest import Manifest, Snapshot
 from schemas.records import EngineReport
+from schemas.wave_id import WaveId
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(figures | {"already_done": not done.news}, indent=1))
     else:
-        print(sentence(figures, already_done=not done.news))
+        print(sentence(figures, already_done=not done.news) + over_text(done))
     return 0
 
 
@@ -72,10 +74,29 @@ class Done(NamedTuple):
     store: Store
     snapshot: Snapshot
     status: Status
-    spent: str | None = None
-    """The limit of the budget that ended it, in words."""
+    limits: tuple[Limit, ...] = ()
+    """Of its budget, with what is spent of each."""
     news: bool = True
     """Whether this call did any of it."""
+
+    @property
+    def spent(self) -> str | None:
+        """Why the budget ended it."""
+        if self.snapshot.complete:
+            return None
+        reached = (limit for limit in self.limits if limit.reached)
+        words = (f"execution.budget.{limit.name}: {limit} are spent" for limit in reached)
+        return next(words, "the budget leaves no room for another cohort")
+
+    @property
+    def over(self) -> tuple[Limit, ...]:
+        """The limits that it went beyond."""
+        return tuple(limit for limit in self.limits if limit.spent > limit.allowed)
+
+    @property
+    def cohorts(self) -> int:
+        """How many are sealed."""
+        return len({WaveId.parse(entry.wave).cohort for entry in self.snapshot.manifests})
 
 
 def generate(spec: RunSpec, out: TextIO) -> Done:
@@ -97,44 +118,53 @@ def generate(spec: RunSpec, out: TextIO) -> Done:
     if done is not None and done.complete:
         # A driver that was killed after another one sealed leaves shards that nobody names.
         sweep_orphans(store, done)
-        return Done(store, done, tally.status(), news=False)
-    spent = exhausted(execution.budget, spent_of(before.values()))
-    if spent is None or _unfinished(run, plan, before):
+        return Done(store, done, tally.status(), _limits(spec, store), news=False)
+    held = Held(attempt, pace_of(spec).gpus, time.time())
+    agenda = _agenda(run, execution.budget, before, held)
+    grows = agenda.next() is not None
+    whole = not agenda.held_back
+    if grows:
         progress = Progress(StopSwitch(), tally, out)
-        whole = _grow(spec, resolved, store, attempt, before, progress)
-        spent = None if whole else _limit(spec, store)
-    snapshot = seal(store, resolved.run_file, run.recipe, partial=spent is not None)
-    return Done(store, snapshot, tally.status(), spent, news=snapshot != done)
+        whole = _grow(spec, resolved, store, held, before, progress)
+    found = _limits(spec, store, held if grows else None)
+    snapshot = seal(store, resolved.run_file, run.recipe, partial=not whole)
+    return Done(store, snapshot, tally.status(), found, news=snapshot != done)
 
 
-def _limit(spec: RunSpec, store: Store) -> str:
-    """What the budget says, once it admits no further cohort."""
-    now = spent_of(Ledger(store).all().values())
-    return exhausted(spec.execution.budget, now) or "the budget leaves no room for another cohort"
-
-
-def _unfinished(run: Run, plan: Plan, before: Mapping[str, Manifest]) -> bool:
-    """Whether a cohort was begun that is not whole."""
+def _agenda(run: Run, budget: BudgetSpec, before: Mapping[str, Manifest], held: Held) -> Agenda:
+    """What remains before engines are loaded, as far as the budget admits it."""
+    admitted = admission(run, before, budget, held)
+    plan = make_plan(run.spec, run.recipe, run.trees)
     committed = {name: manifest.frontier for name, manifest in before.items()}
-    return Agenda(run.spec, run.recipe, plan, committed, lambda: False).next() is not None
+    return Agenda(run.spec, run.recipe, plan, committed, lambda: admitted.admits(held.since))
+
+
+def _limits(spec: RunSpec, store: Store, held: Held | None = None) -> tuple[Limit, ...]:
+    """The budget, and what all attempts spent of it."""
+    spending = Spending()
+    for manifest in Ledger(store).all().values():
+        spending.add(manifest)
+    return tuple(limits(spec.execution.budget, spending.spent(held, time.time())))
 
 
 def _grow(
     spec: RunSpec,
     resolved: Resolved,
     store: Store,
-    attempt: str,
+    held: Held,
     before: Mapping[str, Manifest],
     progress: Progress,
 ) -> bool:
     """Whether nothing remains that the budget leaves out."""
     run_file = resolved.run_file
+    execution = spec.execution
+    until = Limits(execution.max_failed_share, execution.budget, held.since)
     state = f"continuing after {len(before)} waves" if before else "starting"
     for line in [] if before else siblings(spec.execution, run_file):
         progress.say(line)
     for line in _warnings(resolved):
         progress.say(line)
-    progress.say(f"run {store.location}: {state}, attempt {attempt}; loading engines")
+    progress.say(f"run {store.location}: {state}, attempt {held.attempt}; loading engines")
     hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
     pool = hands.pool
     with progress.switch.listening():
@@ -145,12 +175,12 @@ def _grow(
             with progress.showing():
                 return Attempt(
                     resolved.run,
-                    attempt,
+                    held.attempt,
                     store=store,
                     hands=hands,
                     pace=pace_of(spec),
                     watch=progress,
-                ).generate(before, Limits(spec.execution.max_failed_share, spec.execution.budget))
+                ).generate(before, until)
         finally:
             hands.workers.close()
             pool.close()
@@ -199,6 +229,8 @@ def summary(done: Done) -> dict[str, object]:
         "output_tokens": snapshot.counts.output_tokens,
         "aside_tokens": snapshot.counts.aside_tokens,
         "spent": done.spent,
+        "cohorts": done.cohorts,
+        "over_budget": {limit.name: limit.spent - limit.allowed for limit in done.over},
         "biases": snapshot.biases,
         "busy_s": round(status.busy_s, 2),
         "tokens_per_s": round(status.tokens_per_s, 1),
@@ -208,6 +240,29 @@ def summary(done: Done) -> dict[str, object]:
 def _given(figures: dict[str, object]) -> str:
     given = figures["given"]
     return f"references that stand in for an answer: {given:,}; " if given else ""
+
+
+def _about(figures: dict[str, object]) -> str:
+    about = figures["aside_tokens"]
+    return f" and {about:,} about candidates" if about else ""
+
+
+def over_text(done: Done) -> str:
+    """By how much a budget was exceeded, and why it had to be."""
+    if not done.over:
+        return ""
+    over = ", ".join(
+        f"execution.budget.{limit.name} by {amount(limit.spent - limit.allowed)} "
+        f"({limit.spent / limit.allowed - 1:.1%})"
+        for limit in done.over
+    )
+    why = (
+        "one cohort takes more than that (generation.bounds.trees_per_cohort makes smaller ones, "
+        "in a run of its own)"
+        if done.cohorts == 1
+        else "cohorts that have begun are finished"
+    )
+    return f" It went beyond {over}, as {why}."
 
 
 def sentence(figures: dict[str, object], *, already_done: bool) -> str:
@@ -225,6 +280,6 @@ def sentence(figures: dict[str, object], *, already_done: bool) -> str:
     return (
         f"run {figures['location']} {begin}: {figures['kept']:,} of {figures['asked']:,} "
         f"candidates kept in {figures['waves']:,} waves, dropped: {reasons}; {_given(figures)}"
-        f"{figures['output_tokens']:,} tokens in {figures['busy_s']:,} s, "
+        f"{figures['output_tokens']:,} tokens{_about(figures)} in {figures['busy_s']:,} s, "
         f"{figures['tokens_per_s']:,} tokens/s."
     )

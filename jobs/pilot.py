@@ -1,6 +1,7 @@
 """The pilot of a run: grown with the run's own engines, before these are all paid for."""
 
-from collections import defaultdict
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TextIO
@@ -15,18 +16,22 @@ from pipeline.plan.busy_time import BusyTime
 from pipeline.plan.estimate import Machines, Pilot, Target, estimate
 from pipeline.plan.pilot import pilot_spec
 from pipeline.plan.plan import make_plan
+from pipeline.plan.writers import group_of
 from pipeline.storage.estimates import PILOTS, write_estimate
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.shards import WaveRows, read_wave, wave_rows
 from pipeline.storage.store import Store
+from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
 from schemas.estimate import Estimate
 from schemas.execution_spec import BudgetSpec, ExecutionSpec, RunSpec
-from schemas.manifest import Manifest
 from schemas.records import Node
 from schemas.wave_id import WaveId
+
+CLOCK_S = 1e-6
+"""The shortest time that a clock tells from none."""
 
 
 def pilot(spec: RunSpec, candidates: int, out: TextIO, *, rehearsed: bool) -> Estimate:
@@ -39,7 +44,8 @@ def pilot(spec: RunSpec, candidates: int, out: TextIO, *, rehearsed: bool) -> Es
     execution = _alone(spec.execution)
     done = generate(RunSpec(generation=small, execution=execution), out)
     target = Target(run.run_id, run.spec, run.recipe, plan)
-    found = estimate(target, pilot_of(done.store), machines_of(spec, done.store))
+    found = estimate(target, pilot_of(done.store), machines_of(spec))
+    found = found.model_copy(update={"made_at": time.time()})
     write_estimate(open_store(execution.location, execution.storage_options), found)
     return found
 
@@ -58,12 +64,29 @@ def pilot_of(store: Store) -> Pilot:
     """A sealed pilot, by its rows."""
     run = open_run_value(open_run(store))
     families: dict[int, list[Family]] = defaultdict(list)
+    sampled: dict[int, Counter[str]] = defaultdict(Counter)
+    busy: dict[str, BusyTime] = defaultdict(BusyTime)
     for name, manifest in Ledger(store).all().items():
         wave = WaveId.parse(name)
         rows = wave_rows(read_wave(store, manifest.shards))
         families[wave.level] += _families(run, wave, rows)
+        by_group = _sampled(run.recipe.rule(run.spec, wave.level), rows)
+        sampled[wave.level].update(by_group)
+        for group in by_group:
+            busy[group].add(manifest.started_at, manifest.finished_at)
+    tokens = sum(sampled.values(), Counter())
+    speeds = {name: tokens[name] / max(busy[name].total, CLOCK_S) for name in sorted(tokens)}
     plan = make_plan(run.spec, run.recipe, run.trees)
-    return Pilot(run.run_id, run.spec, plan, families)
+    return Pilot(run.run_id, run.spec, plan, families, sampled, speeds)
+
+
+def _sampled(rule: LevelRule, rows: WaveRows) -> Counter[str]:
+    """Tokens of a wave by the engine group that wrote them."""
+    sampled: Counter[str] = Counter()
+    for candidate, _ in (*rows.nodes, *rows.asides):
+        if candidate.origin != "given":
+            sampled[group_of(rule, candidate)] += len(candidate.token_ids)
+    return +sampled
 
 
 def _families(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[Family]:
@@ -99,25 +122,11 @@ def _tokens_about(asides: Iterable[Node]) -> dict[str | None, int]:
     return about
 
 
-def machines_of(spec: RunSpec, store: Store) -> Machines:
-    """The engines of the real run, each as fast as in the pilot."""
-    run = open_run_value(open_run(store))
-    by_group: dict[str, list[Manifest]] = defaultdict(list)
-    for name, manifest in Ledger(store).all().items():
-        by_group[run.recipe.rule(run.spec, WaveId.parse(name).level).group].append(manifest)
+def machines_of(spec: RunSpec) -> Machines:
+    """The engines of the real run."""
     groups = used_groups(spec)
     return Machines(
-        speeds={name: _speed(manifests) for name, manifests in sorted(by_group.items())},
         engines={name: group.replicas for name, group in groups.items()},
         gpus=sum(group.replicas * group.gpus for group in groups.values()),
         price=spec.execution.gpu_hour_price,
     )
-
-
-def _speed(manifests: Iterable[Manifest]) -> float:
-    """Tokens a second while waves were in flight."""
-    busy, tokens = BusyTime(), 0
-    for manifest in manifests:
-        busy.add(manifest.started_at, manifest.finished_at)
-        tokens += manifest.counts.output_tokens + manifest.counts.aside_tokens
-    return tokens / busy.total if busy.total else 0.0

@@ -143,6 +143,7 @@ def _alone(talk: Talk, turn: Candidate, dialect: Dialect) -> Turns:
         families=np.zeros(1, dtype=np.int32),
         above=[(talk.system, *(visible_text(said, dialect) for said in talk.turns))],
         references=[""],
+        tongues=np.zeros(1, dtype=np.int8),
     )
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.recipes import RECIPES, Method
-from schemas.errors import SpecError
-from schemas.fingerprint import digest
+from schemas.errors import EnvironmentMismatch, SpecError
+from schemas.fingerprint import canonical, digest
+from schemas.manifest import RunFile
 
 
 def load_recipe(name: str) -> Method:
@@ -35,9 +36,10 @@ def load_recipe(name: str) -> Method:
 
 
 def _import(name: str, module: str) -> Any:
-    # As `python -m` does: a recipe of one's own lies where the command is started.
+    # A recipe of one's own lies where the command is started. Other files there may be named like
+    # libraries, which must stay what they are, so it is looked for there last.
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+        sys.path.append(str(Path.cwd()))
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -52,13 +54,42 @@ def _import(name: str, module: str) -> Any:
 
 
 def recipe_identity(name: str) -> str:
-    """What rows depend on: the version of ours, the source of one's own."""
+    """What rows depend on: the version of ours; of one's own also the source.
+
+    That is the files of its class and of the classes it derives from. What these import besides is
+    not covered; a raised `version` makes a change there known.
+    """
     recipe = load_recipe(name)
     said = f"{recipe.name} {recipe.version}"
     if name in RECIPES:
         return said
-    file = sys.modules[type(recipe).__module__].__file__
-    return said if file is None else f"{said} {digest(Path(file).read_bytes())}"
+    methods = [cls for cls in type(recipe).__mro__ if issubclass(cls, Method)]
+    ours = [cls for cls in methods if _package(cls) == "pipeline"]
+    bases = ", ".join(f"{getattr(cls, 'name', cls.__name__)} {cls.version}" for cls in ours)
+    return f"{said} of {bases} {_source_digest(type(recipe))}"
+
+
+def _package(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def _source_digest(recipe: type) -> str:
+    """Of files by the names of their modules, wherever they lie."""
+    known = {"pipeline", *sys.stdlib_module_names}
+    modules = {cls.__module__ for cls in recipe.__mro__ if _package(cls) not in known}
+    files = {module: getattr(sys.modules[module], "__file__", None) for module in modules}
+    sources = {module: digest(Path(file).read_bytes()) for module, file in files.items() if file}
+    return digest(canonical(sources))
+
+
+def check_recipe(run_file: RunFile) -> None:
+    """Levels, prompts and plan of a run are its recipe's, so another one would tell of another."""
+    here = recipe_identity(run_file.generation.recipe)
+    if here != run_file.identity.recipe:
+        raise EnvironmentMismatch(
+            f"run {run_file.run_id} was made by recipe {run_file.identity.recipe}; here it is "
+            f"{here}. Use the version, or the file, that made it."
+        )
 
 
 def with_defaults(generation: Mapping[str, Any]) -> dict[str, Any]:

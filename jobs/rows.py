@@ -1,11 +1,16 @@
 """What the trees of a run grow from, by its spec."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from jobs.recipes import load_recipe
+from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 from schemas.manifest import RowCount
 from schemas.records import RootRow
+
+Unfit = Callable[[RootRow], str | None]
+"""Why nothing can grow from a row; None if something can."""
 
 
 class Rows(Protocol):
@@ -36,20 +41,31 @@ class ListedRows(list[RootRow]):
         return RowCount(good=len(self))
 
 
-def rows_of(spec: RunSpec) -> Rows:
-    """Topics, the rows of a data set or a run, or one empty row."""
+def rows_of(spec: RunSpec, unfit: Unfit = lambda row: None) -> Rows:
+    """Topics, the rows of a data set or a run, or one empty row.
+
+    Rows that are unfit are left out of data, and counted; what the spec itself says must be fit.
+    """
     roots = spec.generation.roots
     if roots.data is None:
-        if not roots.topics:
-            return ListedRows([RootRow()])
-        from pipeline.storage.rows import topic_rows
-
-        return ListedRows(topic_rows(roots.topics))
+        return _listed(spec, unfit)
     from pipeline.storage.rows import read_rows
 
-    recipe = load_recipe(spec.generation.recipe)
+    by_recipe = load_recipe(spec.generation.recipe).unfit
     options = spec.execution.storage_options
-    return read_rows(roots.data, locations_of(spec), options, unfit=recipe.unfit)
+    return read_rows(
+        roots.data, locations_of(spec), options, unfit=lambda row: by_recipe(row) or unfit(row)
+    )
+
+
+def _listed(spec: RunSpec, unfit: Unfit) -> ListedRows:
+    from pipeline.storage.rows import topic_rows
+
+    rows = ListedRows(topic_rows(spec.generation.roots.topics) or [RootRow()])
+    for row in rows:
+        if (reason := unfit(row)) is not None:
+            raise SpecError(f"{row.source}: {reason}." if row.source else f"{reason}.")
+    return rows
 
 
 def locations_of(spec: RunSpec) -> tuple[str, ...]:

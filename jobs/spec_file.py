@@ -13,6 +13,8 @@ from jobs.recipes import load_recipe, with_defaults
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 
+_OF_KEY = "[key]"
+
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML takes the last of two equal keys silently; we refuse them."""
@@ -57,13 +59,26 @@ def parse_spec(content: dict[str, Any], *, name: str) -> RunSpec:
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error
     except ValidationError as error:
-        found = "; ".join(_sentence(dict(e)) for e in error.errors()[:5])
-        more = f" (and {error.error_count() - 5} more)" if error.error_count() > 5 else ""
+        errors = _causes([dict(e) for e in error.errors()])
+        found = "; ".join(map(_sentence, errors[:5]))
+        more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
         raise SpecError(f"{name}: {found}{more}.") from error
 
 
+def _causes(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without lists that are only too short because what is wrong with an entry left it out."""
+    places = [error["loc"] for error in errors]
+    return [
+        error
+        for error, place in zip(errors, places, strict=True)
+        if error["type"] != "too_short"
+        or not any(len(p) > len(place) and p[: len(place)] == place for p in places)
+    ]
+
+
 def _sentence(error: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"])
+    # What is wrong with a key, and not with its value, is told below the key.
+    where = ".".join(str(part) for part in error["loc"] if part != _OF_KEY)
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key, {_expected_keys(error['loc'])}"
     if error["type"] == "value_error":

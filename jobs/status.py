@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from jobs.estimate_text import course_json, course_text
 from jobs.plan import rows_text
 from jobs.progress import drops_text, eta_text
+from jobs.recipes import check_recipe
 from jobs.spec_file import load_spec
 from jobs.wiring import open_run_value
 from pipeline.plan.plan import make_plan
@@ -25,6 +26,8 @@ from schemas.estimate import Estimate
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import RowCount, RunFile, Snapshot
 from schemas.wave_id import WaveId
+
+STOPPED = "stopped by its budget"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,6 +64,17 @@ class Standing(NamedTuple):
         return self.snapshot is not None and self.snapshot.complete
 
     @property
+    def state(self) -> str:
+        """Whether it grows, or why not."""
+        if self.sealed:
+            return "sealed"
+        waves = sum(level.waves for level in self.status.levels)
+        # A budget lets whole cohorts be; once it is raised, waves come that no snapshot names.
+        if self.snapshot is None or len(self.snapshot.manifests) < waves:
+            return "growing"
+        return STOPPED if self.status.out_of_budget else "sealed in part"
+
+    @property
     def refined(self) -> dict[str, int] | None:
         """What refinements left out, by reason."""
         refinement = self.snapshot.refinement if self.snapshot else None
@@ -95,6 +109,7 @@ def _budget(location: str, run_file: RunFile) -> BudgetSpec:
 def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
     """From the ledger, the latest snapshot with its drop list, and what a pilot said."""
     run_file = open_run(store)
+    check_recipe(run_file)
     run = open_run_value(run_file)
     plan = make_plan(run.spec, run.recipe, run.trees)
     manifests = list(Ledger(store).all().values())
@@ -132,6 +147,7 @@ def as_json(standing: Standing) -> dict[str, object]:
     status, snapshot, pilot = standing.status, standing.snapshot, standing.pilot
     return {
         "location": standing.location,
+        "state": standing.state,
         "sealed": standing.sealed,
         "rows": standing.rows.model_dump(mode="json"),
         "levels": [_level_json(level) for level in status.levels],
@@ -145,6 +161,7 @@ def as_json(standing: Standing) -> dict[str, object]:
         "refined": standing.refined,
         "kept_after_refine": standing.kept_after_refine,
         "output_tokens": status.output_tokens,
+        "aside_tokens": status.aside_tokens,
         "busy_s": round(status.busy_s, 2),
         "tokens_per_s": round(status.tokens_per_s, 1),
         "attempts": status.attempts,
@@ -191,23 +208,32 @@ def as_text(standing: Standing) -> str:
         )
     lines.append(f"dropped: {drops_text(status)}")
     lines += _notes(standing)
-    left = "" if standing.sealed else f"; left: {eta_text(status)}"
     lines.append(
-        f"{status.output_tokens:,} tokens in {status.busy_s:,.1f} busy seconds, "
-        f"{status.tokens_per_s:,.1f} tokens/s{left}"
+        f"{status.output_tokens:,} tokens{_about(status)} in {status.busy_s:,.1f} busy seconds, "
+        f"{status.tokens_per_s:,.1f} tokens/s{_left(standing)}"
     )
     return "\n".join(lines)
 
 
+def _about(status: Status) -> str:
+    return f" and {status.aside_tokens:,} about candidates" if status.aside_tokens else ""
+
+
+def _left(standing: Standing) -> str:
+    """What is left, of a run that may go on."""
+    if standing.sealed or standing.state == STOPPED:
+        return ""
+    return f"; left: {eta_text(standing.status)}"
+
+
 def _state(standing: Standing) -> str:
     snapshot = standing.snapshot
-    state = "sealed" if standing.sealed else "growing"
     if snapshot is None:
-        return state
+        return standing.state
     if snapshot.complete:
-        return f"{state}, snapshot {snapshot.number}"
+        return f"{standing.state}, snapshot {snapshot.number}"
     return (
-        f"{state}, snapshot {snapshot.number}: partial, {standing.sealed_cohorts:,} of "
+        f"{standing.state}, snapshot {snapshot.number}: partial, {standing.sealed_cohorts:,} of "
         f"{standing.cohorts:,} cohorts"
     )
 

@@ -2,17 +2,18 @@
 
 import argparse
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from jobs.recipes import recipe_identity
-from jobs.wiring import is_rehearsal, open_run_value
+from jobs.recipes import check_recipe
+from jobs.tongues import tongues_of, unread
+from jobs.wiring import open_run_value
 from pipeline.curate.versions import used_versions
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
-from pipeline.verify import Decode, verify
-from schemas.errors import EnvironmentMismatch, ModelError
+from pipeline.verify import verify
+from pipeline.verify_reach import PROMPTS, UNPROVEN
 from schemas.manifest import RunFile
 
 SHOWN = 50
@@ -26,8 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
     parser.add_argument(
         "--model",
-        help="directory of the run's model, or `packaged`: also prove that every text is the "
-        "decoding of its token ids",
+        action="append",
+        default=[],
+        help="directory of a model of the run, or `packaged`; once for each model: also prove that "
+        "texts are the decodings of their token ids, and, where all models are given, that what "
+        "one read of another, and of the roots, was spelled right",
     )
     parser.add_argument(
         "--fast",
@@ -41,41 +45,40 @@ def run(args: argparse.Namespace) -> int:
     """Print defects; 1 if there are any."""
     store = find_run(args.uri)
     run_file = open_run(store)
-    _check_recipe(run_file)
-    decode = _decode(run_file, args.model)
+    check_recipe(run_file)
+    tongues = tongues_of(run_file, args.model)
     differing = _differing(run_file)
+    unproven: Counter[str] = Counter()
     found = verify(
-        open_run_value(run_file),
+        open_run_value(run_file, tongues.spellers),
         store,
-        decode=decode,
+        decoders=tongues.decoders,
+        unproven=unproven,
         rejudge=not differing,
         remeasure=not args.fast,
     )
     defects = list(islice(found, SHOWN))
+    cut_short = next(found, None) is not None
     if args.json:
         report = {
             "location": store.location,
             "defects": defects,
+            "cut_short": cut_short,
             "verdicts_checked": not differing,
             "scores_checked": not (differing or args.fast),
             "versions_differ": differing,
+            "unproven": {kind: unproven[kind] for kind in UNPROVEN},
+            "models_unlike": tongues.unlike,
         }
         print(json.dumps(report, indent=1))
     else:
-        print("\n".join(defects or [f"run {store.location}: no defect found"]))
-        if differing:
-            print(_unchecked(differing))
+        said = defects or [f"run {store.location}: no defect found"]
+        said += [f"There are more; nothing was checked beyond these {SHOWN}."] if cut_short else []
+        said += [_unchecked(differing)] if differing else []
+        said += _unproven_notes(unproven, unread(run_file, tongues))
+        said += map(_unlike_note, tongues.unlike)
+        print("\n".join(said))
     return 1 if defects else 0
-
-
-def _check_recipe(run_file: RunFile) -> None:
-    """Prompts are derived by the recipe, so another one would find defects that are none."""
-    here = recipe_identity(run_file.generation.recipe)
-    if here != run_file.identity.recipe:
-        raise EnvironmentMismatch(
-            f"run {run_file.run_id} was made by recipe {run_file.identity.recipe}; here it is "
-            f"{here}. Verify it with the version, or the file, that made it."
-        )
 
 
 def _differing(run_file: RunFile) -> Differing:
@@ -100,18 +103,25 @@ def _unchecked(differing: Differing) -> str:
     )
 
 
-def _decode(run_file: RunFile, model: str | None) -> Decode | None:
-    if is_rehearsal(run_file):
-        from pipeline.engines.scripted_author import decode as decode_bytes
+def _unproven_notes(unproven: Counter[str], unread: Sequence[str]) -> Iterator[str]:
+    """What was taken as it is stored; `unread` are the models whose tokenizers are missing."""
+    found = [f"{unproven[kind]:,} prompts of {kind}" for kind in PROMPTS if unproven[kind]]
+    found += [f"{unproven[kind]:,} {kind}" for kind in ("texts", "openings") if unproven[kind]]
+    if found:
+        missing = f" (--model DIR for each of: {', '.join(unread)})" if unread else ""
+        yield (
+            f"Not proven were {', '.join(found)}: that takes the tokenizers of all models of the "
+            f"run{missing}."
+        )
+    if unproven["level_openings"]:
+        yield (
+            f"{unproven['level_openings']:,} openings that stand there for one level only were "
+            "taken as they are stored, because they come from the rows of the data set."
+        )
 
-        return decode_bytes
-    if model is None:
-        return None
-    from jobs.wiring import model_location
-    from pipeline.dialects.tokenizer import decode, load_tokenizer, tokenizer_digest
-    from schemas.execution_spec import EngineGroupSpec
 
-    location = model_location(EngineGroupSpec(model=model))
-    if tokenizer_digest(location) != run_file.identity.models[0].tokenizer:
-        raise ModelError(f"{location}: its tokenizer is not the one that made this run.")
-    return partial(decode, load_tokenizer(location))
+def _unlike_note(location: str) -> str:
+    return (
+        f"{location}: has the tokenizer of a model of the run, but not its template, or not what "
+        "ends its turns; texts were read with it, and no prompts spelled."
+    )

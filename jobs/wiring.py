@@ -6,13 +6,15 @@ from importlib.metadata import version
 from typing import Literal, NamedTuple
 
 from jobs.curation import HASHING, curation_identity
+from jobs.fitting import fitting_rows
 from jobs.recipes import load_recipe, recipe_identity
-from jobs.rows import Rows, rows_of
+from jobs.rows import Rows
 from pipeline.engines.engine import Engine
 from pipeline.flight import Pace
 from pipeline.pool.pool import EngineFactory, GroupPlan, Pool, PoolLimits
-from pipeline.tree.judge import question_text
+from pipeline.tree.recipe import LevelRule, rules_of
 from pipeline.tree.roots import plant
+from pipeline.tree.rules import groups_of, phrases_of
 from pipeline.tree.run import Run, Speller
 from schemas.dialect import Dialect
 from schemas.errors import SpecError
@@ -23,8 +25,6 @@ from schemas.manifest import RunFile
 from schemas.records import Root, to_ids
 
 SCRIPTED = "scripted"
-FIRST_TREES = 64
-"""Whose openings are spelled before anything else."""
 
 
 def rehearsal(spec: RunSpec) -> RunSpec:
@@ -58,11 +58,9 @@ class Resolved(NamedTuple):
 def resolve(spec: RunSpec) -> Resolved:
     """Everything that the spec only names, looked up: rows, digests, dialects, run id."""
     generation = spec.generation
-    rows = rows_of(spec)
-    models = [_model(spec, groups) for groups in model_groups(generation)]
-    dialects = list({digest_of(model.dialect): model.dialect for model in models}.values())
-    tongues = [dialects.index(model.dialect) for model in models]
-    spellers = tuple(models[tongues.index(t)].speller for t in range(len(dialects)))
+    models = models_of(spec)
+    run = _nameless(generation, models)
+    rows = fitting_rows(spec, run, measured=any(model.weights != SCRIPTED for model in models))
     identity = Identity(
         models=tuple(map(_model_identity, models)),
         recipe=recipe_identity(generation.recipe),
@@ -75,13 +73,13 @@ def resolve(spec: RunSpec) -> Resolved:
         generation=generation,
         identity=identity,
         rows=rows.row_count,
-        tongues=tuple(tongues),
-        dialects=tuple(dialects),
-        phrases=tuple(_spelled(speller, phrases_of(generation)) for speller in spellers),
+        tongues=run.tongues,
+        dialects=run.dialects,
+        phrases=tuple(
+            {text: tuple(ids.tolist()) for text, ids in phrases.items()} for phrases in run.phrases
+        ),
     )
-    resolved = Resolved(run_file, rows, spellers)
-    check_context(resolved)
-    return resolved
+    return Resolved(run_file, rows, run.spellers)
 
 
 class Model(NamedTuple):
@@ -92,24 +90,50 @@ class Model(NamedTuple):
     speller: Speller
 
 
-def model_groups(spec: GenerationSpec) -> list[list[str]]:
-    """The engine groups by the index of the model they run."""
-    indices = range(1 + len(spec.models))
-    groups = [[g for g in spec.groups if spec.model_index(g) == index] for index in indices]
-    unused = [index for index, names in enumerate(groups) if not names]
-    if unused:
-        name = sorted(spec.models)[unused[0] - 1] if unused[0] else "`model`"
-        raise SpecError(
-            f"generation.models: nothing is written by {name}; expected every model to be run by "
-            "an engine group that a level, the judge or a critique names."
-        )
-    return groups
+def models_of(spec: RunSpec) -> list[Model]:
+    """By model index, what one of its engine groups says of it."""
+    generation, used = spec.generation, used_groups(spec)
+    chats = any(rule.role != "text" for rule in _rules(generation))
+    models = []
+    for index in range(1 + len(generation.models)):
+        name = next((name for name in used if generation.model_index(name) == index), None)
+        if name is None:
+            raise _unused(generation, index)
+        group = used[name]
+        scripted = group.backend == SCRIPTED
+        models.append(_scripted_model() if scripted else _read_model(group, name, chats=chats))
+    return models
 
 
-def _model(spec: RunSpec, groups: Sequence[str]) -> Model:
-    name = groups[0]
-    group = spec.execution.engines[name]
-    return _scripted_model() if group.backend == SCRIPTED else _read_model(group, name)
+def _unused(spec: GenerationSpec, index: int) -> SpecError:
+    name = sorted(spec.models)[index - 1] if index else "`model`"
+    return SpecError(
+        f"generation.models: nothing is written by {name}; expected every model to be run by an "
+        "engine group that a level, the judge or a critique names."
+    )
+
+
+def _rules(spec: GenerationSpec) -> tuple[LevelRule, ...]:
+    return rules_of(load_recipe(spec.recipe), spec)
+
+
+def _nameless(spec: GenerationSpec, models: Sequence[Model]) -> Run:
+    """The run before its rows are read, on which its name and its number of trees depend."""
+    dialects = list({digest_of(model.dialect): model.dialect for model in models}.values())
+    tongues = tuple(dialects.index(model.dialect) for model in models)
+    spellers = tuple(models[tongues.index(t)].speller for t in range(len(dialects)))
+    recipe = load_recipe(spec.recipe)
+    said = phrases_of(rules_of(recipe, spec))
+    return Run(
+        run_id="",
+        spec=spec,
+        recipe=recipe,
+        trees=0,
+        tongues=tongues,
+        dialects=tuple(dialects),
+        phrases=tuple({text: speller.ids(text) for text in said} for speller in spellers),
+        spellers=spellers,
+    )
 
 
 def _scripted_model() -> Model:
@@ -118,8 +142,8 @@ def _scripted_model() -> Model:
     return Model(SCRIPTED, scripted_dialect(), ScriptedSpeller())
 
 
-def _read_model(group: EngineGroupSpec, name: str) -> Model:
-    from pipeline.dialects.derive import derive_dialect
+def _read_model(group: EngineGroupSpec, name: str, *, chats: bool) -> Model:
+    from pipeline.dialects.derive import derive_dialect, require_chat
     from pipeline.dialects.spelling import TokenizerSpeller
     from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
     from pipeline.engines.weights import weights_digest
@@ -128,6 +152,8 @@ def _read_model(group: EngineGroupSpec, name: str) -> Model:
     weights = weights_digest(location, group.adapter)
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
+    if chats:
+        require_chat(dialect, location)
     return Model(weights, dialect, TokenizerSpeller(tokenizer, dialect))
 
 
@@ -150,20 +176,6 @@ def is_rehearsal(run_file: RunFile) -> bool:
     return all(model.weights == SCRIPTED for model in run_file.identity.models)
 
 
-def phrases_of(spec: GenerationSpec) -> list[str]:
-    """The texts that the run itself says between turns."""
-    judge = spec.curation.judge
-    said = [] if judge is None else [question_text(judge, role) for role in judge.roles]
-    for level in spec.levels:
-        said += [level.say] if level.say is not None else []
-        said += [level.critique.critique, level.critique.rewrite] if level.critique else []
-    return list(dict.fromkeys(said))
-
-
-def _spelled(speller: Speller, texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    return {text: tuple(speller.ids(text).tolist()) for text in texts}
-
-
 def model_location(group: EngineGroupSpec, name: str = "main") -> str:
     """The directory of a group's model."""
     if group.model is None:
@@ -174,50 +186,6 @@ def model_location(group: EngineGroupSpec, name: str = "main") -> str:
     from jobs.prepare_model import packaged_location
 
     return packaged_location(group.model)
-
-
-def check_context(resolved: Resolved) -> None:
-    """The longest conversation below the first roots, its markers included, must fit.
-
-    Longer rows further on are requests that fail, and are counted.
-    """
-    run = resolved.run
-    if is_rehearsal(resolved.run_file):
-        return
-    roots = resolved.plant(range(min(run.trees, FIRST_TREES)))
-    longest = max(len(opening.ids) for root in roots for opening in root.openings.values())
-    spec = run.spec
-    markers = sum(_marker_room(run, level.role, level.say) for level in spec.levels)
-    aside = _aside_room(run)
-    needed = longest + markers + sum(level.max_tokens for level in spec.levels) + aside
-    if needed > spec.model.context:
-        raise SpecError(
-            f"generation.model.context: found {spec.model.context}; the longest conversation may "
-            f"take {needed} tokens ({longest} for what stands before its turns, {markers} for the "
-            f"template's markers and what is said between turns, {aside} for what is asked about a "
-            "turn, the rest for the levels' max_tokens). Raise the context or lower max_tokens."
-        )
-
-
-def _marker_room(run: Run, role: str, say: str | None) -> int:
-    if role == "text":
-        return 0
-    said = 0 if say is None else max(len(phrases[say]) for phrases in run.phrases)
-    return said + max(
-        len(d.after_assistant) + max(len(d.after_user), len(d.ask_assistant)) for d in run.dialects
-    )
-
-
-def _aside_room(run: Run) -> int:
-    judge = run.spec.curation.judge
-    longest = max((len(ids) for phrases in run.phrases for ids in phrases.values()), default=0)
-    rooms = [0 if judge is None else longest + judge.max_tokens]
-    for level in run.spec.levels:
-        if level.critique is not None:
-            spec = level.critique
-            rewrite = spec.rewrite_tokens or level.max_tokens
-            rooms.append(2 * longest + spec.critique_tokens + rewrite)
-    return max(rooms)
 
 
 def open_run_value(run_file: RunFile, spellers: tuple[Speller, ...] = ()) -> Run:
@@ -266,8 +234,16 @@ def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
 
 
 def used_groups(spec: RunSpec) -> dict[str, EngineGroupSpec]:
-    """The engine groups that something is asked of."""
-    return {name: spec.execution.engines[name] for name in spec.generation.groups}
+    """The engine groups that something is asked of, in order of name."""
+    known = spec.execution.engines
+    used = groups_of(_rules(spec.generation))
+    for name in used:
+        if name not in known:
+            raise SpecError(
+                f"generation.recipe: {spec.generation.recipe} asks the engine group {name}, "
+                f"expected one of execution.engines: {', '.join(sorted(known))}."
+            )
+    return {name: known[name] for name in used}
 
 
 def pace_of(spec: RunSpec) -> Pace:

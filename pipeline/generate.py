@@ -55,6 +55,8 @@ class Limits(NamedTuple):
 
     max_failed_share: float
     budget: BudgetSpec
+    since: float | None = None
+    """When the attempt began, if that was before it grows: engines that load hold their GPUs."""
 
 
 class Attempt:
@@ -88,7 +90,9 @@ class Attempt:
         the budget does not admit; those that were begun are whole.
         """
         committed = {name: manifest.frontier for name, manifest in before.items()}
-        self._admission = self._admit(before, limits.budget, clock())
+        since = clock() if limits.since is None else limits.since
+        held = Held(self._name, self._pace.gpus, since)
+        self._admission = admission(self._run, before, limits.budget, held)
         self._agenda = Agenda(
             self._run.spec,
             self._run.recipe,
@@ -104,14 +108,6 @@ class Attempt:
             self._watch.tick(self._pool.stats(), open_waves=self._flight.waves)
             self._check_failures(limits.max_failed_share)
         return not self._agenda.held_back
-
-    def _admit(self, before: Mapping[str, Manifest], budget: BudgetSpec, now: float) -> Admission:
-        held = Held(self._name, self._pace.gpus, now)
-        admission = Admission(budget, self._run.spec, self._run.recipe, self._plan, held)
-        # Names sort as the tree of waves does, those above before those below.
-        for name in sorted(before, key=WaveId.parse):
-            admission.book(before[name])
-        return admission
 
     def _patience(self) -> float:
         """How long to wait for outcomes, when measures may come as well."""
@@ -228,6 +224,18 @@ class Attempt:
             f"than the share of {allowed} that execution.max_failed_share allows. The last one: "
             f"{flight.last_failure} Mend the cause and start the same command again to continue."
         )
+
+
+def admission(
+    run: Run, before: Mapping[str, Manifest], budget: BudgetSpec, held: Held
+) -> Admission:
+    """What a budget lets begin after the waves that are committed."""
+    plan = make_plan(run.spec, run.recipe, run.trees)
+    found = Admission(budget, run.spec, run.recipe, plan, held)
+    # Names sort as the tree of waves does, those above before those below.
+    for name in sorted(before, key=WaveId.parse):
+        found.book(before[name])
+    return found
 
 
 def count(opened: OpenWave, rows: WaveRows) -> Counts:

@@ -17,6 +17,7 @@ from pipeline.tree.recipe import LevelRule
 from pipeline.tree.roots import root_candidate
 from pipeline.tree.run import Run
 from pipeline.tree.turns import seen_text
+from schemas.curation_spec import JudgeSpec
 from schemas.measures import Measures
 from schemas.records import KEEP, Candidate, Node, Verdict
 
@@ -39,7 +40,7 @@ def judged_rows(run: Run, opened: OpenWave) -> WaveRows:
     measures = opened.measures
     if opened.rule.judge is not None:
         said = [aside for aside in asides if aside.kind == JUDGE]
-        measures = with_judgements(run, opened.candidates, measures, said)
+        measures = with_judgements(run, opened.rule.judge, opened.candidates, measures, said)
     verdicts = verdicts_of(run, opened.rule, opened.candidates, measures)
     nodes = list(map(Node, opened.candidates, verdicts))
     given = [Node(row, KEEP) for row in stand_ins(run, opened.rule, opened.parents, nodes)]
@@ -90,11 +91,13 @@ def count_asides(asides: Sequence[Node]) -> dict[str, int]:
 
 
 def with_judgements(
-    run: Run, candidates: Sequence[Candidate], measures: Measures, asides: Sequence[Candidate]
+    run: Run,
+    judge: JudgeSpec,
+    candidates: Sequence[Candidate],
+    measures: Measures,
+    asides: Sequence[Candidate],
 ) -> Measures:
     """The measures with the judge's scores; NaN for a turn without a readable one."""
-    judge = run.spec.curation.judge
-    assert judge is not None
     scores = {aside.parent_id: read_score(seen_text(run, aside), judge) for aside in asides}
     column = [scores.get(candidate.node_id, np.nan) for candidate in candidates]
     return measures.with_score(JUDGE, np.array(column, dtype=np.float32))

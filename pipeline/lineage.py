@@ -14,6 +14,7 @@ from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
 from pipeline.tree.frontier import Parent, frontier_of
 from pipeline.tree.roots import root_parents
+from pipeline.tree.rules import groups_of
 from pipeline.tree.run import Run
 from schemas.errors import CorruptData
 from schemas.manifest import Manifest
@@ -61,9 +62,23 @@ class Lineage:
 
     def _roots(self, wave: WaveId, manifest: Manifest | None) -> list[Root]:
         if manifest is not None:
-            return stored_roots(self._store, manifest)
+            return self._readable(wave, stored_roots(self._store, manifest))
         assert self._plant is not None, "only a run that grows has waves that are not committed"
         return self._plant(self._plan.trees_of(wave.cohort))
+
+    def _readable(self, wave: WaveId, roots: list[Root]) -> list[Root]:
+        """The roots, if each has an opening for every model that will read it."""
+        run = self._run
+        tongues = {run.tongue(group) for group in groups_of(run.rules)}
+        for root in roots:
+            missing = {(0, tongue) for tongue in tongues} - root.openings.keys()
+            if missing:
+                raise CorruptData(
+                    f"{self._store.location}: wave {wave.name}: the root of tree {root.tree_id} "
+                    f"has no opening in tongue {min(missing)[1]}; its row in roots/ was changed. "
+                    "`arborist verify` lists all defects of the run."
+                )
+        return roots
 
     def _frontier(self, wave: WaveId) -> list[Parent]:
         held = self._held.get(wave.name)

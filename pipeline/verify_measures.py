@@ -15,11 +15,11 @@ from pipeline.curate.versions import signed_here
 from pipeline.passes import JUDGE
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
+from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from schemas.curation_spec import CurationSpec
 from schemas.measures import Measures, Scores
-from schemas.records import Role
 from schemas.wave_id import WaveId
 
 ROUNDED = "mean_logprob"
@@ -35,7 +35,9 @@ def feature_defects(
     """
     spec = run.spec.curation
     asked = spec.duplicates != "keep" or spec.diversity is not None
-    sampled = [c.node_id for c, _ in rows.nodes if asked and c.origin != "given" and c.failure is None]
+    sampled = [
+        c.node_id for c, _ in rows.nodes if asked and c.origin != "given" and c.failure is None
+    ]
     where = f"the features of wave {wave.name}"
     if list(ids) != sampled:
         first = next(a or b for a, b in zip_longest(ids, sampled) if a != b)
@@ -72,8 +74,8 @@ def measure_defects(
     run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows
 ) -> Iterator[str]:
     """Signatures, and scores that need nothing but the turns, are what the turns give."""
-    role = run.recipe.rule(run.spec, wave.level).role
-    yield from _foreign_scores(run.spec.curation, role, rows)
+    rule = run.recipe.rule(run.spec, wave.level)
+    yield from _foreign_scores(run.spec.curation, rule, rows)
     known = {parent.node_id for parent in parents}
     places = [
         row
@@ -81,8 +83,8 @@ def measure_defects(
         if node.origin != "given" and node.failure is None and node.parent_id in known
     ]
     nodes = [rows.nodes[row].candidate for row in places]
-    turns = replace(turns_of(run, parents, nodes), role=role)
-    found = Measurer(_plain(run.spec.curation), run.dialects[turns.tongue])(turns)
+    turns = replace(turns_of(run, parents, nodes), role=rule.role)
+    found = Measurer(_plain(run.spec.curation), *run.dialects)(turns)
     stored = rows.measures.take(np.array(places, dtype=np.intp))
     for name in found.names:
         theirs, ours = score(stored, name), found.column(name)
@@ -115,9 +117,9 @@ def _same(name: str, theirs: Scores, ours: Scores) -> npt.NDArray[np.bool_]:
     return same
 
 
-def _foreign_scores(spec: CurationSpec, role: Role, rows: WaveRows) -> Iterator[str]:
+def _foreign_scores(spec: CurationSpec, rule: LevelRule, rows: WaveRows) -> Iterator[str]:
     """Only sampled candidates have scores, and only those that the spec asks for."""
-    expected = _asked_scores(spec, role)
+    expected = _asked_scores(spec, rule)
     sampled = np.array([bool(c.level) and c.failure is None for c, _ in rows.nodes], dtype=bool)
     for name in rows.measures.names:
         foreign = ~np.isnan(rows.measures.column(name))
@@ -128,10 +130,10 @@ def _foreign_scores(spec: CurationSpec, role: Role, rows: WaveRows) -> Iterator[
             yield f"node {node}: has a score {name}, which the run gives no such node."
 
 
-def _asked_scores(spec: CurationSpec, role: Role) -> set[str]:
+def _asked_scores(spec: CurationSpec, rule: LevelRule) -> set[str]:
     names = {RELEVANCE} if spec.diversity is not None else set()
-    names |= {JUDGE} if spec.judge_of(role) is not None else set()
+    names |= {JUDGE} if rule.judge is not None else set()
     for entry in spec.filters:
-        if role in entry.roles:
+        if rule.role in entry.roles:
             names |= set(FILTERS[entry.filter].columns([entry]))
     return names

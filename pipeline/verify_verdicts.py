@@ -1,21 +1,21 @@
 """Re-check what was decided about a wave's rows: judgements and their scores, verdicts."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from pipeline.curate.filters.filter import score
-from pipeline.flight import OpenWave
 from pipeline.judging import verdicts_of, with_judgements
-from pipeline.passes import next_requests
 from pipeline.storage.shards import WaveRows
 from pipeline.tree.frontier import Parent
+from pipeline.tree.identity import prompt_hash
 from pipeline.tree.judge import judge_requests
 from pipeline.tree.run import Run
-from pipeline.verify_asides import can_spell, critique_defects, in_words, one_defects
+from pipeline.verify_asides import critique_defects, in_words, one_defects, passing_of
+from pipeline.verify_reach import Reach, can_tell
 from schemas.measures import no_measures
-from schemas.records import Kind, Node, Request
+from schemas.records import Candidate, Kind, Node
 from schemas.wave_id import WaveId
 
 JUDGE: Kind = "judge"
@@ -37,15 +37,22 @@ def verdict_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
 
 
 def aside_defects(
-    run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows, *, rejudge: bool
+    run: Run,
+    wave: WaveId,
+    parents: Sequence[Parent],
+    rows: WaveRows,
+    reach: Reach,
+    *,
+    rejudge: bool,
 ) -> Iterator[str]:
     """What was asked about a node was asked from its own conversation, once, where it had to be.
 
     Without `rejudge` it is taken as given who was judged, and with which score.
     """
     judged = [node for node in rows.asides if node.candidate.kind == JUDGE]
-    yield from _judge_defects(run, wave, parents, rows, judged, rejudge=rejudge)
-    yield from critique_defects(run, wave, parents, rows)
+    expected = {c.node_id: c for c in _expected(run, wave, parents, rows, rejudge=rejudge)}
+    yield from _judge_defects(run, wave, parents, judged, expected, reach)
+    yield from critique_defects(run, wave, parents, rows, reach, rejudge=rejudge)
     if rejudge:
         yield from _score_defects(run, wave, rows)
 
@@ -54,60 +61,61 @@ def _judge_defects(
     run: Run,
     wave: WaveId,
     parents: Sequence[Parent],
-    rows: WaveRows,
     judged: Sequence[Node],
-    *,
-    rejudge: bool,
+    expected: Mapping[str, Candidate],
+    reach: Reach,
 ) -> Iterator[str]:
-    asked = _asked(run, wave, parents, rows, rejudge=rejudge)
-    nodes = {node.node_id: node for node, _ in rows.nodes}
+    """`expected` are the nodes that were to be judged."""
+    hashes = _prompt_hashes(run, wave, parents, expected.values())
     for aside in judged:
         about = aside.candidate.parent_id or ""
-        if about in asked:
-            yield from one_defects(run, nodes[about], aside, asked[about])
+        if about in expected:
+            reach.unproven["judgements"] += about not in hashes
+            yield from one_defects(run, expected[about], aside, JUDGE, hashes.get(about))
         else:
             name = f"{aside.candidate.kind} {aside.candidate.node_id}"
             yield f"{name}: is about {about}, which was not to be judged in wave {wave.name}."
     times = Counter(aside.candidate.parent_id for aside in judged)
-    for about in asked:
+    for about in expected:
         if times[about] != 1:
             yield f"node {about}: was to be judged once, there are {times[about]} judgements of it."
 
 
-def _asked(
+def _expected(
     run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows, *, rejudge: bool
-) -> dict[str, Request]:
-    """By node, the request for its judgement; none where it cannot be spelled here."""
+) -> list[Candidate]:
+    """The nodes that were to be judged."""
     rule = run.recipe.rule(run.spec, wave.level)
-    if rule.judge is None or not can_spell(run, rule.judge.engine):
-        return {}
-    known = {parent.node_id for parent in parents}
-    places = [
-        i
-        for i, (node, _) in enumerate(rows.nodes)
-        if node.origin != "given" and node.parent_id in known
-    ]
-    candidates = [rows.nodes[i].candidate for i in places]
-    opened = OpenWave(wave, rule, list(parents), [], 0.0, candidates=candidates)
+    if rule.judge is None:
+        return []
     if rejudge:
-        opened.measures = rows.measures.take(np.array(places, dtype=np.intp))
-        requests = next_requests(run, opened, JUDGE)
-    else:
-        about = {
-            aside.candidate.parent_id for aside in rows.asides if aside.candidate.kind == JUDGE
-        }
-        judged = [node for node in candidates if node.node_id in about]
-        requests = judge_requests(run, wave.name, parents, judged, rule.judge)
-    return {request.parent_id: request for request in requests}
+        return passing_of(run, wave, parents, rows)
+    known = {parent.node_id for parent in parents}
+    about = {c.parent_id for c, _ in rows.asides if c.kind == JUDGE}
+    return [c for c, _ in rows.nodes if c.node_id in about and c.parent_id in known]
+
+
+def _prompt_hashes(
+    run: Run, wave: WaveId, parents: Sequence[Parent], judged: Iterable[Candidate]
+) -> dict[str, str]:
+    """By node, what its judgement was to be asked from; none where that cannot be told here."""
+    judge = run.recipe.rule(run.spec, wave.level).judge
+    if judge is None:
+        return {}
+    by_id = {parent.node_id: parent for parent in parents}
+    told = [c for c in judged if can_tell(run, by_id[c.parent_id or ""], c, judge.engine)]
+    requests = judge_requests(run, wave.name, parents, told, judge)
+    return {request.parent_id: prompt_hash(request.prompt) for request in requests}
 
 
 def _score_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     """A node has the score that was said about it, and else none."""
-    if run.recipe.rule(run.spec, wave.level).judge is None:
+    judge = run.recipe.rule(run.spec, wave.level).judge
+    if judge is None:
         return
     nodes = [node for node, _ in rows.nodes]
-    said = [aside for aside, _ in rows.asides]
-    found = with_judgements(run, nodes, no_measures(len(nodes)), said).column(JUDGE)
+    said = [aside for aside, _ in rows.asides if aside.kind == JUDGE]
+    found = with_judgements(run, judge, nodes, no_measures(len(nodes)), said).column(JUDGE)
     stored = score(rows.measures, JUDGE)
     wrong = (stored != found) & ~(np.isnan(stored) & np.isnan(found))
     for row in np.flatnonzero(wrong).tolist():

@@ -61,8 +61,8 @@ class CurationSpec(Strict):
         RoleLeakSpec(),
     )
     duplicates: Literal["near", "exact", "keep"] = "near"
-    """Among siblings, and among a cohort's openings where these are no answers to given prompts: the
-    same text, or nearly the same."""
+    """Among siblings, and among a cohort's openings where these are no answers to given prompts:
+    the same text, or nearly the same."""
     near_threshold: Annotated[float, Field(ge=LOWEST_NEAR, le=1.0)] = 0.8
     """Jaccard similarity of shingles from which turns are near duplicates."""
     diversity: DiversitySpec | None = DiversitySpec()

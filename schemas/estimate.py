@@ -23,7 +23,8 @@ class LevelEstimate(Strict):
     tokens: Range
     """Sampled for its candidates and about them."""
     hours: Range
-    """Its share of the run's; the shares add up, though levels may be grown side by side."""
+    """Its share of the run's; shares add up, though levels may be grown side by side."""
+    gpu_hours: Range
     cost: Range | None = None
     pilot_parents: int
     """What this comes from."""

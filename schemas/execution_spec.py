@@ -66,7 +66,8 @@ class BudgetSpec(Strict):
     tokens: Annotated[int, Field(ge=1)] | None = None
     """Tokens sampled, those about candidates among them."""
     hours: Annotated[float, Field(gt=0)] | None = None
-    """In which waves were in flight."""
+    """In which waves were in flight, and in which the engines of the attempt that is going on load;
+    what earlier attempts took to load is not known."""
     gpu_hours: Annotated[float, Field(gt=0)] | None = None
     """The same times the GPUs that engines held."""
 

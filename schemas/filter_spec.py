@@ -273,9 +273,16 @@ class DecontaminateSpec(FilterSpec):
 
 
 class JudgeSpec(FilterSpec):
-    """The score that the model itself gives a turn, asked in the turn's own conversation."""
+    """The score that the model itself gives a turn, asked in the turn's own conversation.
+
+    Plain text stands in none, and is not judged.
+    """
 
     filter: Literal["judge"] = "judge"
+    roles: Annotated[tuple[Literal["user", "assistant"], ...], Field(min_length=1)] = (
+        "user",
+        "assistant",
+    )
     question: str = (
         "Rate the previous message from 1 (poor) to 5 (excellent). Answer with the number only."
     )

@@ -21,20 +21,35 @@ DEFAULT_OVERSAMPLE = (2.0, 1.5, 1.0)
 
 GREEDY_BELOW = 1e-5
 
+MAX_NUMBERS = 2**31 - 1
+"""In a column of lists."""
+
 
 def check_places(where: str, template: str, known: set[str]) -> None:
     """A template may fill in what is known, by name only."""
     try:
-        found = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+        places = list(Formatter().parse(template))
     except ValueError as error:
         raise ValueError(
             f"{where}: not a template: {error}; write a brace twice to mean itself"
         ) from error
-    if found - known:
-        raise ValueError(
-            f"{where}: knows nothing of {{{min(found - known)}}}; expected one of "
-            f"{', '.join(f'{{{name}}}' for name in sorted(known))}"
-        )
+    for _, name, form, conversion in places:
+        if name is not None and name not in known:
+            raise ValueError(
+                f"{where}: knows nothing of {{{name}}}; expected one of "
+                f"{', '.join(f'{{{name}}}' for name in sorted(known))}"
+            )
+        if form or conversion:
+            found = "".join([f"!{conversion}" if conversion else "", f":{form}" if form else ""])
+            raise ValueError(
+                f"{where}: found {{{name}{found}}}, expected {{{name}}}: texts are filled in as "
+                "they are"
+            )
+
+
+def fills_in(template: str, name: str) -> bool:
+    """Whether a template has a place for what is called so."""
+    return any(found == name for _, found, _, _ in Formatter().parse(template))
 
 
 class ModelSpec(Strict):
@@ -64,7 +79,8 @@ class DataSpec(Strict):
     columns: dict[Column, str] = {}
     """Our names to theirs. A column that is not named here is found by our name, else by one that
     usually means the same: text (prompt, question, instruction, query, input), reference (answer,
-    response, completion, output), messages (conversations), system (system_prompt)."""
+    response, completion, output), messages (conversations), system (system_prompt). A row that
+    has no text where its system prompt would stand goes without one."""
     template: str = "{text}"
     """What becomes of each text, for example a system prompt around a topic."""
     level: Annotated[int, Field(ge=1)] | None = None
@@ -77,6 +93,11 @@ class DataSpec(Strict):
     @model_validator(mode="after")
     def _known_places(self) -> Self:
         check_places("template", self.template, {"text"})
+        if not fills_in(self.template, "text"):
+            raise ValueError(
+                f"template: found {self.template!r}, expected {{text}} in it: without it all rows "
+                "would be the same"
+            )
         return self
 
 
@@ -200,19 +221,59 @@ class GenerationSpec(Strict):
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
         self._check_context()
+        self._check_lists()
         for number, level in enumerate(self.levels, start=1):
             self._check_level(number, level)
         return self
 
     def _check_context(self) -> None:
-        total = 0
+        """Each model that is asked at a level needs room for all levels down to it."""
+        above = 0
         for number, level in enumerate(self.levels, start=1):
-            total += level.max_tokens
-            if total >= self.model.context:
+            levels, critique = f"levels 1 to {number}", level.critique
+            judge = self.curation.judge_of(level.role)
+            most = level.max_tokens
+            self._check_fits(f"levels.{number - 1}.max_tokens", levels, level.engine, above + most)
+            if critique is not None:
+                again = critique.rewrite_tokens or most
+                total = above + most + critique.critique_tokens + again
+                where, what = f"levels.{number - 1}.critique", f"{levels}, critique and rewriting,"
+                self._check_fits(where, what, critique.engine, total)
+                most = max(most, again)
+            if judge is not None:
+                where, what = "curation.filters.judge.max_tokens", f"{levels} and their judgement"
+                self._check_fits(where, what, judge.engine, above + most + judge.max_tokens)
+            above += most
+
+    def _check_fits(self, where: str, what: str, group: str, total: int) -> None:
+        context = self.model_of(group).context
+        model = f"models.{group}" if group in self.models else "model"
+        if total >= context:
+            raise ValueError(
+                f"{where}: {what} may take {total} tokens, but {model}.context is {context}; "
+                f"lower max_tokens or raise {model}.context"
+            )
+
+    def _check_lists(self) -> None:
+        """All likely tokens of a wave are lists of one table."""
+        for number, level in enumerate(self.levels, start=1):
+            # A larger first fan-out is shared by several trees.
+            of_parent = min(self.asked(number), math.ceil(self.oversample(number) * MAX_FANOUT))
+            candidates = max(self.bounds.candidates_per_wave, of_parent)
+            # A terminator has a position too, and a draft that is written again stays.
+            positions = level.max_tokens + 1
+            if level.critique is not None:
+                positions += (level.critique.rewrite_tokens or level.max_tokens) + 1
+            numbers = candidates * positions * self.top_logprobs
+            bound = "bounds.candidates_per_wave"
+            if candidates > self.bounds.candidates_per_wave:
+                bound = f"levels.{number - 1}.fanout"
+            if numbers > MAX_NUMBERS:
                 raise ValueError(
-                    f"levels.{number - 1}.max_tokens: levels 1 to {number} may take {total} "
-                    f"tokens, but model.context is {self.model.context}; "
-                    "lower max_tokens or raise model.context"
+                    f"top_logprobs: {self.top_logprobs} at each of {positions} positions of the "
+                    f"{candidates} candidates that a wave of level {number} may have are {numbers} "
+                    f"numbers, expected at most {MAX_NUMBERS}, which is what a table holds; lower "
+                    f"top_logprobs, levels.{number - 1}.max_tokens or {bound}"
                 )
 
     def _check_level(self, number: int, level: LevelSpec) -> None:
@@ -253,11 +314,6 @@ class GenerationSpec(Strict):
             yield "curation.filters.judge.engine", self.curation.judge.engine
         for group in self.models:
             yield "models", group
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The engine groups that it asks, in order of name."""
-        return tuple(sorted({group for where, group in self.named_groups() if where != "models"}))
 
     def oversample(self, level: int) -> float:
         """How many candidates are asked for each child kept at a level (from 1)."""

@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.errors import CorruptData, SpecError
+from schemas.generation_spec import MAX_NUMBERS
 from schemas.records import Candidate, TopLogprobs
 
 LOGPROB_SCHEMA = pa.schema(
@@ -41,9 +42,6 @@ LOGPROB_SCHEMA = pa.schema(
 )
 """`ids` and `logprobs` hold `positions` times `k` numbers, position by position, the most likely
 first."""
-
-MAX_NUMBERS = 2**31 - 1
-"""In a column of lists."""
 
 
 def to_logprob_table(candidates: Sequence[Candidate]) -> pa.Table:

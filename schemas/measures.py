@@ -34,6 +34,8 @@ class Turn(NamedTuple):
     """An answer that somebody else gave to the root's question; empty where there is none."""
     asked: str = ""
     """A message of ours that stands between what is above and the turn; empty where none does."""
+    tongue: int = 0
+    """The dialect that its model speaks."""
 
     @property
     def before(self) -> tuple[str, ...]:
@@ -61,8 +63,8 @@ class Turns:
     """By parent, a system prompt (it may be empty) and the texts from the root down to it."""
     references: list[str]
     """By parent, its root's reference, or nothing."""
-    tongue: int = 0
-    """The dialect that their model speaks."""
+    tongues: npt.NDArray[np.int8]
+    """By turn, the dialect that its model speaks: a turn may be written again by another model."""
     asked: str = ""
     """A message of ours that was said before each of them, after what is above."""
 
@@ -82,6 +84,7 @@ class Turns:
             above=self.above[self.families[index]],
             reference=self.references[self.families[index]],
             asked=self.asked,
+            tongue=int(self.tongues[index]),
         )
 
     def part(self, start: int, stop: int) -> "Turns":
@@ -101,7 +104,7 @@ class Turns:
             families=self.families[start:stop],
             above=self.above,
             references=self.references,
-            tongue=self.tongue,
+            tongues=self.tongues[start:stop],
             asked=self.asked,
         )
 

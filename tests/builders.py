@@ -9,8 +9,8 @@ import yaml
 
 from jobs.curation import make_workers
 from jobs.spec_file import parse_spec
-from jobs.wiring import make_pool, open_run_value, pace_of, rehearsal, resolve
-from pipeline.engines.scripted_author import decode
+from jobs.tongues import tongues_of
+from jobs.wiring import Resolved, make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.generate import Attempt, Hands, Limits
 from pipeline.pool.pool import PoolStats
 from pipeline.seal import seal
@@ -128,7 +128,17 @@ def run_scripted(
     """What the command does with a spec, from the proof of the location to the seal."""
     if spec.execution.pool == "local":
         spec = rehearsal(spec)
-    resolved = resolve(spec)
+    return run_resolved(store, spec, resolve(spec), attempt, watch)
+
+
+def run_resolved(
+    store: Store,
+    spec: RunSpec,
+    resolved: Resolved,
+    attempt: str = "first",
+    watch: Bystander | None = None,
+) -> Snapshot:
+    """The same from where all that the spec names was looked up."""
     prove_create(store, attempt)
     resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
     run_file = resolved.run_file
@@ -163,7 +173,10 @@ def rows_of(store: Store) -> list[dict[str, Any]]:
 
 def defects_of(store: Store) -> list[str]:
     """What `verify` has to say about a run."""
-    return list(verify(open_run_value(open_run(store)), store, decode=decode))
+    run_file = open_run(store)
+    tongues = tongues_of(run_file, ())
+    run = open_run_value(run_file, tongues.spellers)
+    return list(verify(run, store, decoders=tongues.decoders))
 
 
 def assert_whole(store: Store, expected: list[dict[str, Any]], because: str = "") -> None:

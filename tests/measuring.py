@@ -30,6 +30,7 @@ def make_turns(count: int, *, family: int = 4, prefix: str = "n") -> Turns:
         families=(np.arange(count) // family).astype(np.int32),
         above=[("root", "y" * i) for i in range(-(-count // family))],
         references=[f"answer {i}" for i in range(-(-count // family))],
+        tongues=(np.arange(count) % 3).astype(np.int8),
     )
 
 

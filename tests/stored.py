@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from jobs.recipes import recipe_identity
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
 from pipeline.storage.store import Store
 from schemas.dialect import Dialect
@@ -83,7 +84,7 @@ def make_run_file(*, seed: int = 0, arborist: str = "0.1.0", after_user: int = 7
     )
     identity = Identity(
         models=(ModelIdentity(weights="w", tokenizer="t", template="c", dialect="d"),),
-        recipe="tg-sft 1",
+        recipe=recipe_identity("tg-sft"),
         curation={"selection": "1"},
     )
     dialect = Dialect(

@@ -13,12 +13,18 @@ from pipeline.storage.snapshots import add_counts
 from pipeline.storage.store import Store
 from schemas.feature_table import FEATURE_SCHEMA
 from schemas.fingerprint import canonical, digest
+from schemas.logprob_table import LOGPROB_SCHEMA
 from schemas.manifest import Counts, Manifest, ShardEntry, Table
 from schemas.node_table import NODE_SCHEMA
+from schemas.root_table import ROOT_SCHEMA
+from tests.builders import defects_of
 
 WAVE = "000000"
 
 Rows = list[dict[str, Any]]
+
+SCHEMAS = {"features": FEATURE_SCHEMA, "logprobs": LOGPROB_SCHEMA, "roots": ROOT_SCHEMA}
+"""Of the tables that do not hold nodes."""
 
 
 def manifest_file(folder: Path, wave: str = WAVE) -> Path:
@@ -86,8 +92,7 @@ def rewrite(
 
 
 def rewrite_shard(folder: Path, old: ShardEntry, rows: Rows, wave: str = WAVE) -> None:
-    schema = FEATURE_SCHEMA if old.table == "features" else NODE_SCHEMA
-    payload = encode(pa.Table.from_pylist(rows, schema=schema), {})
+    payload = encode(pa.Table.from_pylist(rows, schema=SCHEMAS.get(old.table, NODE_SCHEMA)), {})
     (folder / old.name).write_bytes(payload)
     entry = old.model_copy(
         update={"rows": len(rows), "bytes": len(payload), "sha256": digest(payload)}
@@ -102,3 +107,29 @@ def remove_shard(folder: Path, table: Table, wave: str = WAVE) -> None:
     (folder / gone.name).unlink()
     shards = read_manifest(folder, wave).shards
     reseal(folder, wave, shards=tuple(entry for entry in shards if entry.name != gone.name))
+
+
+def change_row(
+    store: Store,
+    folder: Path,
+    change: Callable[[dict[str, Any]], object],
+    *,
+    wave: str = WAVE,
+    table: Table = "nodes",
+    which: Callable[[dict[str, Any]], bool] = lambda row: True,
+) -> dict[str, Any]:
+    """Change the last row of a kind; the row as it was."""
+    rows = rows_in(store, folder, table, wave)
+    row = [row for row in rows if which(row)][-1]
+    before = json.loads(json.dumps(row))
+    change(row)
+    rewrite_shard(folder, entry_of(folder, table, wave), rows, wave)
+    return before
+
+
+def only_defect(store: Store, *parts: str) -> bool:
+    """Whether there is one defect, and it says all of this."""
+    defects = defects_of(store)
+    assert len(defects) == 1, defects
+    assert all(part in defects[0] for part in parts), defects
+    return True

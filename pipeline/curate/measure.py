@@ -35,13 +35,15 @@ class _Use(NamedTuple):
 
 
 class Measurer:
-    """Measures turns as a spec asks. Scores are those of the filters used for the turns' role."""
+    """Measures turns as a spec asks. Scores are those of the filters used for the turns' role.
+
+    `dialects` are those of the run's models, by tongue.
+    """
 
     def __init__(
         self,
         spec: CurationSpec,
-        dialect: Dialect,
-        *,
+        *dialects: Dialect,
         embed: Embed | None = None,
         benchmark: Hashes | None = None,
     ) -> None:
@@ -50,7 +52,7 @@ class Measurer:
                 "filters: `decontaminate` looks for texts of benchmarks, and there are none; "
                 "name their files in execution.benchmarks."
             )
-        self._spec, self._dialect, self._embed = spec, dialect, embed
+        self._spec, self._dialects, self._embed = spec, dialects, embed
         self._benchmark = None if benchmark is None else Benchmark(benchmark)
 
     def __call__(self, turns: Turns) -> Measures:
@@ -70,7 +72,7 @@ class Measurer:
         for start in range(0, len(turns), _BLOCK):
             rows = slice(start, min(start + _BLOCK, len(turns)))
             part = [turns[row] for row in range(rows.start, rows.stop)]
-            yield rows, Block(part, self._dialect, benchmark=self._benchmark)
+            yield rows, Block(part, *self._dialects, benchmark=self._benchmark)
 
     def _with_vectors(
         self, turns: Turns, names: tuple[str, ...], scores: Scores, signed: Signatures

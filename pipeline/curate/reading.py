@@ -23,9 +23,9 @@ class Block:
     """Some turns, and what is worked out for all of them when it is first asked for."""
 
     def __init__(
-        self, turns: Sequence[Turn], dialect: Dialect, *, benchmark: Benchmark | None = None
+        self, turns: Sequence[Turn], *dialects: Dialect, benchmark: Benchmark | None = None
     ) -> None:
-        self.turns, self.dialect, self._benchmark = turns, dialect, benchmark
+        self.turns, self.dialects, self._benchmark = turns, dialects, benchmark
         self._shingles: dict[tuple[int, bool], list[Hashes]] = {}
 
     def readings(self) -> "list[Reading]":
@@ -79,7 +79,7 @@ class Reading:
     @property
     def dialect(self) -> Dialect:
         """Whose markers and stops the turn was sampled with."""
-        return self._block.dialect
+        return self._block.dialects[self.turn.tongue]
 
     @property
     def num_tokens(self) -> int:

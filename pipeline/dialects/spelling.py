@@ -43,8 +43,7 @@ class TokenizerSpeller:
 
     def ids(self, text: str) -> Ids:
         """A text as it stands between markers, names of control tokens spelled out."""
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        spelled: list[int] = encoded["input_ids"]
+        spelled = self._split(text)
         if not self._controls.isdisjoint(spelled):
             raise ModelError(
                 f"{_shown(text)} names a control token that the tokenizer in "
@@ -52,6 +51,16 @@ class TokenizerSpeller:
                 "the text."
             )
         return to_ids(spelled)
+
+    def heard(self, text: str) -> Ids:
+        """A text that another model wrote: control tokens that cannot be spelled out fall out of
+        it, so that it neither ends a turn nor stops a run."""
+        return to_ids([i for i in self._split(text) if i not in self._controls])
+
+    def _split(self, text: str) -> list[int]:
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        ids: list[int] = encoded["input_ids"]
+        return ids
 
     def _text(self, text: str) -> Ids:
         start = self._dialect.start

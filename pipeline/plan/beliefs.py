@@ -1,9 +1,18 @@
 """What a pilot's rows say of one level: how many children a parent keeps, and how long they are.
 
-Standard errors are over clusters: trees where there are many, else parents, as children of one
-parent are alike. As few clusters may agree by chance, an error is at least what follows from how
-alike children of one parent are at all levels together, with one child that passes and one that
-does not added to those seen.
+The model, in words. Of a parent's children each passes with some chance, and of those that pass at
+most `fanout` are kept (`keeping`). Parents differ: below one nearly all pass, below another few. So
+a hundred children of two parents say less than a hundred children of fifty, and two errors are
+taken, of which the larger one holds:
+
+- what was seen: how far the means of clusters lie apart, over the root of their number. Clusters
+  are trees where there are many, else parents; few of them make it larger (Student).
+- what must be expected: children of one or two parents may agree by chance, and then the first
+  error would be none. So parents are taken to differ as much as parents of all levels together do
+  (`Likeness`), and to the children seen one that passes and one that does not are added.
+
+Beside its error, a mean has a spread: that of single parents or candidates in the real run, which
+evens out where there are many of them. Lengths are treated as passing is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +53,10 @@ class Belief(NamedTuple):
 
 
 class Likeness(NamedTuple):
-    """How far parents differ in their children, beyond what few children do by chance."""
+    """How far parents differ in their children, beyond what few children do by chance.
+
+    The variance of parents' own means, less what that variance would be if all parents were equal.
+    """
 
     chance: float = 0.0
     """Standard deviation, over parents, of the chance that a child passes."""
@@ -123,7 +135,9 @@ def token_belief(most: float, families: Sequence[Family], likeness: Likeness) ->
 def _error(families: Sequence[Family], sums: Sequence[float], sizes: Sequence[float]) -> float:
     """Of the ratio of two sums, over clusters; 0 where there are too few of them.
 
-    It is stretched so that an interval of the normal distribution is one of Student's.
+    What is left of each cluster's sum, once the common ratio times its size is taken away, is its
+    own luck; these add up by their squares. The error is stretched so that an interval of the
+    normal distribution is one of Student's.
     """
     clusters = _clusters(families)
     count = int(clusters.max()) + 1 if len(clusters) else 0

@@ -18,6 +18,7 @@ from pipeline.plan.agenda import child_waves
 from pipeline.plan.busy_time import BusyTime
 from pipeline.plan.plan import Plan
 from pipeline.tree.recipe import LevelRule, Recipe
+from schemas.errors import CorruptData
 from schemas.execution_spec import BudgetSpec
 from schemas.generation_spec import GenerationSpec
 from schemas.manifest import Manifest
@@ -129,7 +130,8 @@ def exhausted(budget: BudgetSpec, spent: Spent) -> str | None:
 class _Begun:
     """A cohort with waves that are not committed."""
 
-    waves: int = 1
+    waiting: set[WaveId]
+    """Those of them whose parent waves are committed."""
     nodes: int = 0
     tokens: int = 0
 
@@ -137,7 +139,8 @@ class _Begun:
 class Admission:
     """Decides whether the next cohort begins, from all waves that are committed.
 
-    Book each wave once, those of the level above before those below, as ledger and loop have them.
+    Book each wave once, those of the level above before those below, as ledger and loop have them;
+    a wave that no booked one leads to is a sign of a damaged ledger.
     """
 
     def __init__(
@@ -147,6 +150,7 @@ class Admission:
         self._held = held
         self._spending = Spending()
         self._planned = _planned(spec, recipe, plan)
+        self._cohorts = plan.cohorts
         self._begun = 0
         """So many cohorts, the first ones of the plan."""
         self._unfinished: dict[int, _Begun] = {}
@@ -155,15 +159,17 @@ class Admission:
     def book(self, manifest: Manifest) -> None:
         """A wave is committed, by whomever. All cohorts before one that has begun are to begin."""
         wave, counts = WaveId.parse(manifest.wave), manifest.counts
-        while self._begun <= wave.cohort:
+        while self._begun <= min(wave.cohort, self._cohorts - 1):
             self._begin()
+        cohort = self._unfinished.get(wave.cohort, _Begun(set()))
+        if wave not in cohort.waiting:
+            raise CorruptData(_why_adrift(wave, cohort.waiting))
         self._spending.add(manifest)
-        cohort = self._unfinished[wave.cohort]
-        below = child_waves(self._spec, self._recipe, wave, manifest.frontier)
-        cohort.waves += sum(1 for _ in below) - 1
+        cohort.waiting.remove(wave)
+        cohort.waiting.update(child_waves(self._spec, self._recipe, wave, manifest.frontier))
         cohort.nodes += counts.asked
         cohort.tokens += counts.output_tokens + counts.aside_tokens
-        if not cohort.waves:
+        if not cohort.waiting:
             del self._unfinished[wave.cohort]
             done = self._finished
             self._finished = Spent(done.nodes + cohort.nodes, done.tokens + cohort.tokens)
@@ -180,7 +186,7 @@ class Admission:
         return self._spending.spent(self._held, now)
 
     def _begin(self) -> None:
-        self._unfinished[self._begun] = _Begun()
+        self._unfinished[self._begun] = _Begun({WaveId((self._begun,))})
         self._begun += 1
 
     def _ahead(self, now: float) -> Spent:
@@ -201,6 +207,20 @@ class Admission:
         if not finished:
             return self._planned
         return Spent(self._finished.nodes / finished, self._finished.tokens / finished)
+
+
+def _why_adrift(wave: WaveId, waiting: set[WaveId]) -> str:
+    """What is wrong with a ledger that has a wave to which no committed wave leads."""
+    above = {WaveId(wave.path[:level]) for level in range(1, wave.level)}
+    for missing in above & waiting:
+        return (
+            f"wave {missing.name} has child waves but no manifest; its file was removed from "
+            "ledger/. `arborist verify` lists all defects of the run."
+        )
+    return (
+        f"wave {wave.name} has a manifest, but no wave of the plan leads to it; the file was put "
+        "into ledger/, or one above it was changed. `arborist verify` lists all defects of the run."
+    )
 
 
 def _time_for(tokens: float, hours: float, sampled: float) -> float:

@@ -46,7 +46,7 @@ class Pilot(NamedTuple):
     sampled: Mapping[int, Mapping[str, int]]
     """By level and engine group, tokens of candidates and of what is said about them."""
     speeds: Mapping[str, float]
-    """By engine group, tokens in a second of the waves that it had a part in."""
+    """By engine group, tokens in a second of the waves that it had a part in; at least so fast."""
 
 
 class Machines(NamedTuple):
@@ -80,9 +80,7 @@ def estimate(target: Target, pilot: Pilot, machines: Machines) -> Estimate:
         pilot=pilot.run_id,
         pilot_candidates=sum(family.asked for family in families),
         levels=tuple(
-            _level(row, draws, pilot.families.get(row.level, ())).model_copy(
-                update={"hours": _range(own), "cost": _cost(own, machines)}
-            )
+            _level(row, draws, pilot.families.get(row.level, ()), own, machines)
             for row, draws, own in levels
         ),
         candidates=_range(_sum([draws.candidates for draws in drawn])),
@@ -135,19 +133,47 @@ def _most_tokens(rule: LevelRule) -> float:
     return float(rule.sampling.max_tokens + sum(aside_tokens(rule)))
 
 
-def _hours(target: Target, drawn: Sequence[_Drawn], machines: Machines) -> Floats:
-    """Groups of engines work side by side, so the slowest one tells."""
-    by_group: dict[str, Floats] = {}
+def _hours(
+    target: Target, pilot: Pilot, machines: Machines, drawn: Sequence[_Drawn]
+) -> tuple[Floats, list[Floats]]:
+    """Of the run, and each level's share of them.
+
+    Groups of engines work side by side, so the slowest one tells. A level's share is that of the
+    work of all groups which is done for it.
+    """
+    by_group = {name: np.zeros(DRAWS + 1) for name in machines.engines}
+    by_level = []
     for row, draws in zip(target.plan.levels, drawn, strict=True):
-        group = target.recipe.rule(target.spec, row.level).group
-        speed = machines.speeds.get(group, 0.0) * machines.engines[group]
-        hours = draws.tokens / max(speed, 1e-9) / HOUR_S
-        by_group[group] = by_group.get(group, np.zeros(DRAWS + 1)) + hours
+        by_level.append(np.zeros(DRAWS + 1))
+        for name, part in _writers(target, pilot, row.level).items():
+            speed = pilot.speeds.get(name, 0.0) * machines.engines[name]
+            if speed:
+                work = draws.tokens * part / speed / HOUR_S
+                by_group[name] += work
+                by_level[-1] += work
     slowest: Floats = np.max(list(by_group.values()), axis=0)
-    return slowest
+    all_work = _sum(by_level)
+    rate = np.divide(slowest, all_work, out=np.zeros_like(slowest), where=all_work > 0)
+    return slowest, [rate * work for work in by_level]
 
 
-def _level(row: LevelPlan, drawn: _Drawn, families: Sequence[Family]) -> LevelEstimate:
+def _writers(target: Target, pilot: Pilot, level: int) -> dict[str, float]:
+    """By engine group, its part of a level's tokens."""
+    sampled = pilot.sampled.get(level, {})
+    total = sum(sampled.values())
+    if not total:
+        return {target.recipe.rule(target.spec, level).group: 1.0}
+    return {name: tokens / total for name, tokens in sampled.items()}
+
+
+def _cost(hours: Floats, machines: Machines) -> Range | None:
+    """All engines are paid for all the time."""
+    return None if machines.price is None else _range(hours * machines.gpus * machines.price)
+
+
+def _level(
+    row: LevelPlan, drawn: _Drawn, families: Sequence[Family], hours: Floats, machines: Machines
+) -> LevelEstimate:
     return LevelEstimate(
         level=row.level,
         role=row.role,
@@ -155,6 +181,9 @@ def _level(row: LevelPlan, drawn: _Drawn, families: Sequence[Family]) -> LevelEs
         candidates=_range(drawn.candidates),
         kept=_range(drawn.kept),
         tokens=_range(drawn.tokens),
+        hours=_range(hours),
+        gpu_hours=_range(hours * machines.gpus),
+        cost=_cost(hours, machines),
         pilot_parents=len(families),
         pilot_candidates=sum(family.asked for family in families),
     )
@@ -171,7 +200,7 @@ def _range(draws: Floats) -> Range:
     return Range(value=value, low=min(value, float(low)), high=max(value, float(high)))
 
 
-def _unknown(target: Target, pilot: Pilot) -> Iterator[str]:
+def _unknown(target: Target, pilot: Pilot, machines: Machines) -> Iterator[str]:
     """What it cannot tell."""
     curation = target.spec.curation
     repeats = curation.duplicates != "keep" or curation.diversity is not None
@@ -199,7 +228,24 @@ def _unknown(target: Target, pilot: Pilot) -> Iterator[str]:
             f"{pilot.plan.trees:,} of {target.plan.trees:,} trees: what grows from other roots may "
             "be kept less or be longer"
         )
+    yield from _unknown_speeds(pilot, machines)
     yield (
         "starting engines is left out; and small waves do not fill a GPU, so that the run is "
         "likely to be faster than said here"
     )
+
+
+def _unknown_speeds(pilot: Pilot, machines: Machines) -> Iterator[str]:
+    for name in machines.engines:
+        if not pilot.speeds.get(name):
+            yield (
+                f"engines `{name}`: they sampled nothing in the pilot, so hours and cost are "
+                "without their work"
+            )
+    shared = {name for groups in pilot.sampled.values() if len(groups) > 1 for name in groups}
+    if shared:
+        names = ", ".join(f"`{name}`" for name in sorted(shared))
+        yield (
+            f"engines {names}: in the pilot they waited for each other, so that each may be faster "
+            "than said here, and hours fewer"
+        )

@@ -1,4 +1,8 @@
-"""How many of a parent's children are kept, where each passes with the same chance."""
+"""How many of a parent's children are kept, where each passes with the same chance.
+
+The pilot may ask fewer children of a parent than the run does, so that the share of those that pass
+is what it tells; how many are kept follows: the binomial distribution, cut off at the fan-out.
+"""
 
 from math import inf, sqrt
 

@@ -33,6 +33,7 @@ class Method:
     def check(self, spec: GenerationSpec) -> None:
         """Who speaks must follow from who spoke before, and nothing may be said in vain."""
         self._check_roots(spec)
+        self._check_judge(spec)
         last: Role = self.text_is
         for index, level in enumerate(spec.levels):
             problem = _out_of_turn(last, level)
@@ -60,7 +61,22 @@ class Method:
                 f"generation.roots.examples: found {roots.examples}, expected 1: recipe "
                 f"{self.name} grows a tree from one row."
             )
+        if self.text_is != "user" and roots.data is not None and "system" in roots.data.columns:
+            raise SpecError(
+                "generation.roots.data.columns.system: found a column, but recipe "
+                f"{self.name} reads no system prompt beside the text of a row; expected none."
+            )
         trees_per_root(spec.levels[0].fanout)
+
+    def _check_judge(self, spec: GenerationSpec) -> None:
+        judge = spec.curation.judge
+        roles = {level.role for level in spec.levels}
+        if judge is not None and not roles & set(judge.roles):
+            raise SpecError(
+                f"generation.curation.filters: found `judge`, which looks at turns of role "
+                f"{_any_of(judge.roles)}, but all turns are of role {_any_of(sorted(roles))} "
+                f"({self.name}); expected no judge."
+            )
 
     def _check_shown(self, index: int, level: LevelSpec) -> None:
         where = f"generation.levels.{index}"
@@ -164,6 +180,10 @@ class Method:
     def biases(self, spec: GenerationSpec) -> tuple[str, ...] | None:
         """Most methods steer the model, and claim no unbiased sample of what it writes."""
         return None
+
+
+def _any_of(roles: Sequence[str]) -> str:
+    return " or ".join(roles)
 
 
 def with_system(frame: Frame, text: str) -> Frame:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pipeline.recipes.method import Method
 from pipeline.tree.recipe import LevelRule
 from schemas.errors import SpecError
-from schemas.generation_spec import GenerationSpec
+from schemas.generation_spec import GenerationSpec, fills_in
 
 SHOWN = (
     "{text}\n\nFor orientation, here is an answer that somebody gave:\n\n{reference}\n\n"
@@ -46,6 +46,13 @@ class SelfDistill(Method):
         if len(spec.levels) > 1:
             raise SpecError(
                 f"generation.levels: found {len(spec.levels)}, expected one ({self.name})."
+            )
+        shown = spec.levels[0].shown
+        if shown is None or not fills_in(shown, "reference"):
+            found = "null" if shown is None else repr(shown)
+            raise SpecError(
+                f"generation.levels.0.shown: found {found}, expected a text with {{reference}} in "
+                f"it, which is what is written again ({self.name}); `contextual` answers without."
             )
 
     def rule(self, spec: GenerationSpec, level: int) -> LevelRule:

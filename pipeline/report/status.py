@@ -67,13 +67,23 @@ class Status:
 
     @property
     def output_tokens(self) -> int:
-        """Sampled tokens in committed waves."""
+        """Of the candidates in committed waves."""
         return sum(level.output_tokens for level in self.levels)
 
     @property
+    def aside_tokens(self) -> int:
+        """Sampled about them: drafts, critiques, judgements."""
+        return sum(level.aside_tokens for level in self.levels)
+
+    @property
     def tokens_per_s(self) -> float:
-        """Sampled tokens over busy time."""
-        return self.output_tokens / self.busy_s if self.busy_s else 0.0
+        """All sampled tokens over busy time."""
+        return self.spent.tokens / self.busy_s if self.busy_s else 0.0
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether nothing is left of a limit, so that no further cohort is begun."""
+        return any(limit.reached for limit in self.limits)
 
     @property
     def kept(self) -> int:
@@ -89,6 +99,13 @@ class Status:
     def expected_tokens(self) -> float:
         """Of the whole run, those about candidates among them."""
         return sum(level.expected_tokens for level in self.levels)
+
+    @property
+    def expected_hours(self) -> float | None:
+        """Of the whole run, at the speed so far."""
+        if not self.spent.tokens:
+            return None
+        return self.spent.hours * self.expected_tokens / self.spent.tokens
 
     @property
     def dropped(self) -> Counter[str]:

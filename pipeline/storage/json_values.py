@@ -17,7 +17,15 @@ class Unreadable(NamedTuple):
 
 
 def text_lines(stream: BinaryIO) -> Iterator[tuple[int, str | Unreadable]]:
-    """Lines with their numbers, as people count them; those without text are left out."""
+    """Lines with their numbers, as people count them, without the white space around their texts;
+    those without text are left out."""
+    for number, line in _lines(stream):
+        text = line if isinstance(line, Unreadable) else line.strip()
+        if text:
+            yield number, text
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Unreadable]]:
     for number, line in enumerate(stream, start=1):
         plain = line.removeprefix(_BOM) if number == 1 else line
         if not plain.isspace() and plain:
@@ -33,7 +41,7 @@ def _decoded(line: bytes) -> str | Unreadable:
 
 def json_lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
     """The value of each line, or why there is none."""
-    for number, line in text_lines(stream):
+    for number, line in _lines(stream):
         yield number, line if isinstance(line, Unreadable) else _parsed(line)
 
 

@@ -7,6 +7,7 @@ from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, NotFound
 from schemas.manifest import Manifest, ShardEntry
+from schemas.wave_id import WaveId
 
 LEDGER = "ledger"
 _READERS = 16
@@ -41,11 +42,19 @@ class Ledger:
         return self._parse(_name(wave), payload)
 
     def all(self) -> dict[str, Manifest]:
-        """Every manifest by wave, in order of name. Reads them all: for the start only."""
+        """Every manifest by wave, in order of name. Reads them all: for the start only.
+
+        A listing that is made while a driver commits may show a wave and miss the one above it,
+        though that was there first; so each that is missing above another one is looked for.
+        """
+        found: dict[str, Manifest] = {}
         waves = self.waves()
         with ThreadPoolExecutor(_READERS) as readers:
-            found = list(readers.map(self.read, waves))
-        return {wave: manifest for wave, manifest in zip(waves, found, strict=True) if manifest}
+            while waves:
+                read = zip(waves, readers.map(self.read, waves), strict=True)
+                found |= {wave: manifest for wave, manifest in read if manifest}
+                waves = sorted(_parents_of(waves) - found.keys())
+        return dict(sorted(found.items()))
 
     def waves(self) -> list[str]:
         """Names of the committed waves, sorted, by one listing."""
@@ -65,6 +74,11 @@ class Ledger:
                 f"{where}: holds the manifest of wave {manifest.wave}; the file was renamed."
             )
         return manifest
+
+
+def _parents_of(waves: Iterable[str]) -> set[str]:
+    parents = (WaveId.parse(wave).parent for wave in waves)
+    return {parent.name for parent in parents if parent is not None}
 
 
 def _name(wave: str) -> str:

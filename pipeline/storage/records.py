@@ -39,7 +39,7 @@ def read_records(
     """All records of files, patterns and folders, in order; a broken file is a `SpecError`.
 
     Of Arrow and Parquet files, only `columns` are read (None: all). The `text` of a line of .txt
-    is the line.
+    is the line, without the white space around it; all other texts are taken as they are.
     """
     for place, content in read_values(locations, storage_options, columns):
         if isinstance(content, Mapping):

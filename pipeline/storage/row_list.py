@@ -37,7 +37,7 @@ class RowList(Sequence[RootRow]):
         self._examples: list[BadRow] = []
 
     def add(self, row: RootRow) -> None:
-        """One more good row; `UnicodeEncodeError` if a text of it is none."""
+        """One more good row."""
         content = _content(row)
         self._hash.update(content)
         if self._read_last:
@@ -86,6 +86,16 @@ class RowList(Sequence[RootRow]):
         text, system, messages, reference = json.loads(content)
         frame = tuple(Message(role, said) for role, said in messages)
         return RootRow(text, system, frame, reference, source.decode())
+
+
+def is_text(row: RootRow) -> bool:
+    """Whether all that a row says can be written down: half a character is no text."""
+    try:
+        row.source.encode()
+        _content(row)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _content(row: RootRow) -> bytes:

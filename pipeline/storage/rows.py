@@ -13,7 +13,7 @@ from pipeline.storage.data_files import kind_of
 from pipeline.storage.open import find_run, runs_at
 from pipeline.storage.records import Record, read_records
 from pipeline.storage.row_fields import RowReader, bad_row
-from pipeline.storage.row_list import RowList
+from pipeline.storage.row_list import RowList, is_text
 from pipeline.storage.run_rows import run_rows
 from pipeline.storage.spill import IN_MEMORY_BYTES
 from pipeline.storage.store import Store
@@ -114,16 +114,14 @@ class _Sieve:
     def _take(self, row: RootRow | BadRow) -> None:
         if isinstance(row, BadRow):
             self._rows.add_bad(row)
-        elif (reason := self._unfit(row)) is not None:
+        elif (reason := self._why_bad(row)) is not None:
             self._rows.add_bad(bad_row(row.source, reason))
         else:
-            self._add(row)
-
-    def _add(self, row: RootRow) -> None:
-        try:
             self._rows.add(row)
-        except UnicodeEncodeError:
-            self._rows.add_bad(bad_row(row.source, _NO_CHARACTER))
+
+    def _why_bad(self, row: RootRow) -> str | None:
+        """What is no text is shown to nobody else."""
+        return self._unfit(row) if is_text(row) else _NO_CHARACTER
 
 
 @contextmanager

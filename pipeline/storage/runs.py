@@ -45,7 +45,8 @@ def _check_same_run(store: Store, stored: RunFile, ours: RunFile) -> None:
                 f"{getattr(stored, part)!r}, expected {getattr(ours, part)!r}. Remove what was "
                 "copied here, or use another location."
             )
-    for part in ("dialects", "tongues", "phrases", "rows"):
+    _check_same_rows(where, stored, ours)
+    for part in ("dialects", "tongues", "phrases"):
         if getattr(stored, part) != getattr(ours, part):
             raise EnvironmentMismatch(
                 f"{where}: its {part} is not what this environment derives from the same "
@@ -53,3 +54,15 @@ def _check_same_run(store: Store, stored: RunFile, ours: RunFile) -> None:
                 f"is {ours.arborist}; continue with that version and its transformers, or begin "
                 "another run (another seed)."
             )
+
+
+def _check_same_rows(where: str, stored: RunFile, ours: RunFile) -> None:
+    """The identity says that the data are the same; the names of their files may change."""
+    theirs, found = ((run.rows.good, run.rows.bad) for run in (stored, ours))
+    if theirs != found:
+        raise EnvironmentMismatch(
+            f"{where}: the run was begun with {theirs[0]:,} rows to grow from and {theirs[1]:,} "
+            f"that nothing can grow from; this environment finds {found[0]:,} and {found[1]:,} in "
+            f"the same data. The run was begun with arborist {stored.arborist}, this is "
+            f"{ours.arborist}; continue with that version, or begin another run (another seed)."
+        )

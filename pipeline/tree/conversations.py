@@ -38,8 +38,7 @@ def _walk(
 
 def said_between(run: Run) -> tuple[str | None, ...]:
     """By level, from 1, what the run itself says before each of its turns."""
-    levels = range(1, run.recipe.num_levels(run.spec) + 1)
-    return tuple(run.recipe.rule(run.spec, level).say for level in levels)
+    return tuple(rule.say for rule in run.rules)
 
 
 def messages(root: Root, path: Sequence[Candidate], between: Sequence[str | None]) -> list[Message]:

@@ -1,8 +1,8 @@
 """The second pass over an answer: a critique of it, then the answer again.
 
 The rewritten turn takes the draft's place in the tree, with the draft's id; the draft and the
-critique are rows beside it. Where either request fails, or what comes back is empty, the draft
-stays.
+critique are rows beside it. Where either request fails, or nothing comes back that can be seen, the
+draft stays.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,12 @@ from pipeline.tree.aside import Aside, aside_place, aside_request, told
 from pipeline.tree.expand import Place, fill
 from pipeline.tree.frontier import Parent
 from pipeline.tree.identity import prompt_hash
-from pipeline.tree.prompt import ask, remember, tell, visible_text
+from pipeline.tree.prompt import ask, is_unclosed, remember, tell, visible_text
 from pipeline.tree.recipe import LevelRule
 from pipeline.tree.run import Run
+from schemas.dialect import Dialect
 from schemas.generation_spec import CritiqueSpec
-from schemas.records import Candidate, ChildKey, Completion, Ids, Outcome, Request, Sampling
+from schemas.records import Candidate, ChildKey, Ids, Outcome, Request, Sampling
 
 
 def critique_requests(
@@ -62,11 +63,23 @@ def rewrite_requests(
     dialect = run.dialect(spec.engine)
     requests = []
     for request, critique in zip(asked, critiques, strict=True):
-        if critique.failure is None:
-            heard = remember(request.prompt, "text", critique, dialect)
+        if _says_something(critique, dialect):
+            heard = remember(_told(request.prompt, dialect), "user", critique, dialect)
             prompt = _asked(run, heard, spec, "rewrite")
             requests.append(aside_request(run, wave, drafts[request.parent_id], prompt, aside))
     return requests
+
+
+def _told(prompt: Ids, dialect: Dialect) -> Ids:
+    """The conversation that ends with a question, without the marker to answer it."""
+    return prompt[: len(prompt) - len(dialect.ask_assistant)]
+
+
+def _says_something(said: Candidate, dialect: Dialect) -> bool:
+    """Whether there is a text to be seen, after the reasoning."""
+    if said.failure is not None or is_unclosed(said.text, said.reasoning_tokens, dialect):
+        return False
+    return bool(visible_text(said, dialect).strip())
 
 
 def _asked(run: Run, conversation: Ids, spec: CritiqueSpec, kind: str) -> Ids:
@@ -88,8 +101,7 @@ def rewritten(
     for request in requests:
         draft, outcome = drafts[request.parent_id], outcomes[request.keys[0]]
         turn = _turn(run, draft, request, outcome)
-        text = visible_text(turn, run.dialect(request.group))
-        if isinstance(outcome, Completion) and text.strip():
+        if _says_something(turn, run.dialect(request.group)):
             found[draft.node_id] = turn
     return found
 

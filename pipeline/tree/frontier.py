@@ -82,7 +82,7 @@ def _longer(
     last: Role = parent.role if parent.path else "system"
     if rule.say is not None:
         body, last = tell(body, last, run.phrases[tongue][rule.say], dialect), "user"
-    turn = spoken(node) if own else run.spellers[tongue].ids(text)
+    turn = spoken(node) if own else run.spellers[tongue].heard(text)
     return tell(body, last, turn, dialect)
 
 

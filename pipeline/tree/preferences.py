@@ -3,7 +3,7 @@
 All children of a parent were asked for from the same prompt, so they are n-way answers as they
 stand. Those that were dropped for the room they would take, or by the judge, are answers of lower
 standing; those that fell for what is wrong with their text are none. A turn that was written again
-is better than its draft.
+is better than its draft, unless the judge dropped it.
 """
 
 from collections import defaultdict
@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from schemas.records import Candidate, Node
 
-SOUND = frozenset({"judge", "surplus"})
+JUDGED = "judge"
+SOUND = frozenset({JUDGED, "surplus"})
 """Reasons for which a turn is dropped whose text is in order."""
 REWRITE = "rewrite"
 
@@ -87,7 +88,7 @@ def preferences(
             yield _of_siblings(path, answers, scores)
         for answer in answers:
             draft = draft_of.get(answer.candidate.node_id)
-            if draft is not None and _differ(answer.candidate, draft):
+            if draft is not None and _is_better(answer, draft):
                 yield _of_rewrite(path, answer, draft, scores)
 
 
@@ -148,8 +149,10 @@ def _of_siblings(
     return Preference(path, tuple(answers), best, worst, scores.name)
 
 
-def _differ(turn: Candidate, draft: Candidate) -> bool:
-    return bool(draft.text.strip()) and turn.text != draft.text
+def _is_better(answer: Answer, draft: Candidate) -> bool:
+    """Nobody judged the draft, so it is not known to be better than what the judge dropped."""
+    differ = bool(draft.text.strip()) and answer.candidate.text != draft.text
+    return differ and answer.drop_reason != JUDGED
 
 
 def _of_rewrite(

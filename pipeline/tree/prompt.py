@@ -51,6 +51,21 @@ def visible_text(node: Candidate, dialect: Dialect) -> str:
     return node.text.rpartition(dialect.reasoning_end)[2].lstrip()
 
 
+def is_unclosed(text: str, reasoning_tokens: int, dialect: Dialect) -> bool:
+    """Reasoning was opened, by the prompt or in an answer, and `reasoning_close` never came."""
+    if not dialect.reasoning_close or reasoning_tokens:
+        return False
+    opened_by_model = bool(dialect.reasoning_open) and dialect.reasoning_open in text
+    return opened_by_model or _opened_by_prompt(dialect)
+
+
+def _opened_by_prompt(dialect: Dialect) -> bool:
+    """The prompt for an answer goes beyond history's marker, and does not close again."""
+    asks, close = dialect.ask_assistant, dialect.reasoning_close
+    closed = any(asks[i : i + len(close)] == close for i in range(len(asks)))
+    return asks != dialect.after_user and not closed
+
+
 def count_reasoning(token_ids: Ids, dialect: Dialect) -> int:
     """How many leading ids of an assistant turn its template strips from history."""
     close = dialect.reasoning_close

@@ -60,7 +60,10 @@ class Recipe(Protocol):
         ...
 
     def frame(self, spec: GenerationSpec, rows: Sequence[RootRow], level: int) -> Frame:
-        """What stands before a tree's turns while a level is asked for; 0: what readers see."""
+        """What stands before a tree's turns while a level is asked for; 0: what readers see.
+
+        It is also asked of every row alone, to see whether its texts can be said and fit.
+        """
         ...
 
     def num_levels(self, spec: GenerationSpec) -> int:
@@ -82,6 +85,11 @@ class Recipe(Protocol):
     def biases(self, spec: GenerationSpec) -> tuple[str, ...] | None:
         """Settings that break the unbiased estimate; None where the method claims none."""
         ...
+
+
+def rules_of(recipe: Recipe, spec: GenerationSpec) -> tuple[LevelRule, ...]:
+    """By level, from 1, how its children are asked for."""
+    return tuple(recipe.rule(spec, level) for level in range(1, recipe.num_levels(spec) + 1))
 
 
 def with_stops(rule: LevelRule, dialect: Dialect) -> Sampling:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from pipeline.tree.frontier import Parent
 from pipeline.tree.identity import node_id
+from pipeline.tree.rules import groups_of
 from pipeline.tree.run import Run
 from schemas.records import Candidate, Frame, Ids, Message, Opening, Root, RootRow, to_ids
 
@@ -20,39 +21,42 @@ class Rows(Protocol):
 
 def plant(run: Run, rows: Rows, tree_ids: Iterable[int]) -> list[Root]:
     """The roots of trees. Needs the run's spellers."""
-    return [_root(run, rows, tree_id) for tree_id in tree_ids]
+    picks = run.recipe.picks
+    return [
+        root_of(run, [rows[i] for i in picks(run.spec, len(rows), tree_id)], tree_id)
+        for tree_id in tree_ids
+    ]
 
 
-def _root(run: Run, rows: Rows, tree_id: int) -> Root:
-    picked = [rows[i] for i in run.recipe.picks(run.spec, len(rows), tree_id)]
+def root_of(run: Run, picked: Sequence[RootRow], tree_id: int = 0) -> Root:
+    """The root of a tree that grows from these rows; `ModelError` where they cannot be said."""
     frame = run.recipe.frame(run.spec, picked, 0)
     reference = picked[0].reference if len(picked) == 1 else None
-    falls_back = run.recipe.rule(run.spec, 1).falls_back
     return Root(
         tree_id=tree_id,
         frame=frame,
         openings=_openings(run, picked, frame),
         reference=reference,
-        reference_ids=_reference_ids(run, reference) if falls_back else None,
+        reference_ids=_reference_ids(run, reference),
         source=", ".join(row.source for row in picked),
     )
 
 
 def _openings(run: Run, picked: Sequence[RootRow], frame: Frame) -> dict[tuple[int, int], Opening]:
-    tongues = sorted({run.tongue(group) for group in run.spec.groups})
+    tongues = sorted({run.tongue(group) for group in groups_of(run.rules)})
     openings = {(0, tongue): run.spellers[tongue].opening(frame) for tongue in tongues}
-    for level in range(1, run.recipe.num_levels(run.spec) + 1):
+    for level, rule in enumerate(run.rules, start=1):
         asked = run.recipe.frame(run.spec, picked, level)
         if asked != frame:
-            tongue = run.tongue(run.recipe.rule(run.spec, level).group)
+            tongue = run.tongue(rule.group)
             openings[level, tongue] = run.spellers[tongue].opening(asked)
     return openings
 
 
 def _reference_ids(run: Run, reference: str | None) -> Ids | None:
-    if reference is None:
+    if reference is None or not run.rules[0].falls_back:
         return None
-    return run.spellers[run.tongue(run.recipe.rule(run.spec, 1).group)].ids(reference)
+    return run.spellers[run.tongue(run.rules[0].group)].ids(reference)
 
 
 def root_candidate(run: Run, root: Root) -> Candidate:
@@ -64,7 +68,7 @@ def root_candidate(run: Run, root: Root) -> Candidate:
         parent_id=None,
         path=(),
         role=last.role,
-        token_ids=root.opening(0, run.tongue(run.recipe.rule(run.spec, 1).group)).ids,
+        token_ids=root.opening(0, run.tongue(run.rules[0].group)).ids,
         text=last.text,
         origin="given",
     )

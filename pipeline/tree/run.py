@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
-from pipeline.tree.recipe import Recipe
+from pipeline.tree.recipe import LevelRule, Recipe, rules_of
 from schemas.dialect import Dialect
 from schemas.generation_spec import GenerationSpec
 from schemas.records import Frame, Ids, Opening
@@ -19,7 +20,13 @@ class Speller(Protocol):
         ...
 
     def ids(self, text: str) -> Ids:
-        """A text that stands between two markers."""
+        """A given text that stands between two markers; `ModelError` where the model has no way to
+        say it."""
+        ...
+
+    def heard(self, text: str) -> Ids:
+        """The same of what another model wrote, which nobody can mend: whatever cannot be said is
+        left out."""
         ...
 
 
@@ -44,6 +51,11 @@ class Run:
     """By tongue; () where no tokenizer is at hand, and then only what is stored can be rebuilt."""
     curation: Mapping[str, str] = field(default_factory=dict)
     """Versions of what decides verdicts, as the run's identity has them."""
+
+    @cached_property
+    def rules(self) -> tuple[LevelRule, ...]:
+        """By level, from 1, how its children are asked for."""
+        return rules_of(self.recipe, self.spec)
 
     def tongue(self, group: str) -> int:
         """What the model of an engine group speaks."""

@@ -31,8 +31,8 @@ def turns_of(run: Run, parents: Sequence[Parent], sampled: Sequence[Candidate]) 
         above=[parent.said for parent in parents],
         # A reference answers the root's question, and none further down.
         references=["" if p.path else p.root.reference or "" for p in parents],
+        tongues=np.array([run.tongues[c.model_index] for c in sampled], dtype=np.int8),
         asked=(run.recipe.rule(run.spec, sampled[0].level).say or "") if sampled else "",
-        tongue=run.tongues[sampled[0].model_index] if sampled else 0,
     )
 
 

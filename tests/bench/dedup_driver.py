@@ -179,6 +179,7 @@ def _turns(texts: Sequence[str], role: Role) -> Turns:
         families=np.zeros(len(texts), dtype=np.int32),
         above=[("You are a helpful assistant.", "Tell me about the history of the place.")],
         references=[""],
+        tongues=np.zeros(len(texts), dtype=np.int8),
     )
 
 

@@ -1,5 +1,6 @@
 """Budgets: a run stops after whole cohorts, can be read, and a larger budget continues it."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -7,14 +8,20 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
+from jobs.curation import make_workers
+from jobs.generate import Done, generate
 from jobs.recipes import load_recipe
+from jobs.spec_file import load_spec
+from jobs.status import standing_of
+from jobs.wiring import make_pool, pace_of, resolve
+from pipeline.generate import Attempt, Hands, Limits
 from pipeline.plan.budget import spent_of
 from pipeline.pool.tasks import LocalTasks
 from pipeline.refine.loop import Asked, Origin, refine
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.reader import read_kept
-from pipeline.storage.runs import open_run
+from pipeline.storage.runs import create_run, open_run
 from pipeline.storage.snapshots import (
     build_snapshot,
     latest,
@@ -23,8 +30,8 @@ from pipeline.storage.snapshots import (
     snapshot_numbers,
 )
 from pipeline.storage.store import Store
-from schemas.errors import CorruptData, Interrupted, UserError
-from schemas.execution_spec import RunSpec
+from schemas.errors import CorruptData, EngineError, Interrupted, UserError
+from schemas.execution_spec import BudgetSpec, RunSpec
 from schemas.manifest import Snapshot
 from schemas.refine_spec import RefineSpec
 from schemas.wave_id import WaveId
@@ -277,11 +284,105 @@ def test_status_tells_of_budget_and_partial_snapshot(tmp_path, spec_file, capsys
     figures = json.loads(told(capsys, "status", tmp_path / "runs", "--spec", spec, "--json"))
     cohorts, nodes = figures["sealed_cohorts"], figures["spent"]["nodes"]
     assert 0 < cohorts < figures["cohorts"] == 4
-    assert f"growing, snapshot 1: partial, {cohorts} of 4 cohorts" in text
+    assert f"stopped by its budget, snapshot 1: partial, {cohorts} of 4 cohorts" in text
+    assert "left:" not in text
     assert f"spent: {nodes} of 60 nodes" in text
     assert (figures["sealed"], figures["budget"], figures["eta_s"]) == (False, {"nodes": 60}, 0)
     assert nodes == sum(level["asked"] for level in figures["levels"]) >= 60
+    told_of_part = told(capsys, "status", tmp_path / "runs")
+    assert "sealed in part, snapshot 1: partial" in told_of_part
+    assert "left: about" in told_of_part
+    raised = told(capsys, "status", tmp_path / "runs", "--spec", spec_file(nodes=600))
+    assert "sealed in part" in raised
     other = spec_file()
     other.write_text(other.read_text().replace("seed: 11", "seed: 12"))
     assert main(["status", str(tmp_path / "runs"), "--spec", str(other)]) == 2
     assert "is not that of run" in capsys.readouterr().err
+
+
+def test_status_of_a_run_that_goes_on_after_a_partial_seal_is_growing(spec_file, tmp_path):
+    spec = load_spec(str(spec_file(nodes=1)))
+    store = generate(spec, io.StringIO()).store
+    assert standing_of(store).state == "sealed in part"
+    assert standing_of(store, spec.execution.budget).state == "stopped by its budget"
+    with pytest.raises(Interrupted):
+        run_scripted(store, spec_of(), "killed", Bystander(stop_after=2))
+    assert standing_of(store).state == "growing"
+    assert standing_of(store, spec.execution.budget).state == "growing"
+
+
+def test_generate_says_by_how_much_a_budget_was_exceeded(spec_file, capsys):
+    figures = json.loads(told(capsys, "generate", spec_file(nodes=10), "--json"))
+    assert (figures["cohorts"], figures["complete"]) == (1, False)
+    assert figures["over_budget"] == {"nodes": figures["asked"] - 10}
+    [*_, last] = told(capsys, "generate", spec_file(nodes=10)).splitlines()
+    over = figures["asked"] - 10
+    assert f"It went beyond execution.budget.nodes by {over} ({over / 10:.1%})" in last
+    assert "as one cohort takes more than that" in last
+    [*_, last] = told(capsys, "generate", spec_file(nodes=figures["asked"] + 1)).splitlines()
+    assert "as cohorts that have begun are finished" in last
+    done = told(capsys, "generate", spec_file(nodes=10**6))
+    assert "beyond" not in done
+    [*_, last] = told(capsys, "generate", spec_file(nodes=10)).splitlines()
+    assert "was sealed already" in last and "It went beyond" in last
+
+
+def test_engines_are_not_loaded_where_the_budget_admits_nothing():
+    sound = spec_of(nodes=1)
+    first = generate(sound, io.StringIO())
+    group = sound.execution.engines["main"].model_copy(update={"scripted": {"fail_start": True}})
+
+    def again(budget: BudgetSpec) -> Done:
+        changes = {"engines": {"main": group}, "budget": budget, "restarts": 0}
+        execution = sound.execution.model_copy(update=changes)
+        return generate(sound.model_copy(update={"execution": execution}), io.StringIO())
+
+    done = again(sound.execution.budget)
+    assert (done.snapshot, done.news) == (first.snapshot, False)
+    assert done.spent is not None and "of 1 nodes are spent" in done.spent
+    with pytest.raises(EngineError):
+        again(BudgetSpec())
+
+
+def test_run_whose_waves_are_all_committed_is_sealed_without_engines():
+    spec = spec_of()
+    store = generate(spec, io.StringIO()).store
+    store.delete("snapshots/00001.json")
+    out = io.StringIO()
+    done = generate(spec, out)
+    assert done.snapshot.complete and done.news
+    assert "loading engines" not in out.getvalue()
+
+
+def test_time_in_which_engines_load_counts():
+    spec = spec_of(hours=1)
+    resolved = resolve(spec)
+
+    def cohorts(since: float | None) -> int:
+        """Of a run that grows two hours after its attempt began, if at all."""
+        store = memory_store()
+        create_run(store, resolved.run_file)
+        pool, workers = make_pool(spec, resolved.run_file), make_workers(spec, resolved.run_file)
+        pool.start()
+        workers.start()
+        Attempt(
+            resolved.run,
+            "first",
+            store=store,
+            hands=Hands(pool, workers, resolved.plant),
+            pace=pace_of(spec),
+            watch=Bystander(),
+        ).generate({}, Limits(1.0, spec.execution.budget, since), clock=lambda: 7200.0)
+        workers.close()
+        pool.close()
+        return len({WaveId.parse(name).cohort for name in Ledger(store).waves()})
+
+    assert cohorts(since=0.0) == 1
+    assert cohorts(since=None) == 4
+
+
+def test_generate_counts_from_before_engines_load():
+    done = generate(spec_of(hours=1000), io.StringIO())
+    [limit] = done.limits
+    assert limit.name == "hours"
+    assert limit.spent * 3600 > done.status.busy_s

@@ -3,6 +3,7 @@
 import io
 import json
 import uuid
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,27 @@ def test_what_is_said_about_turns_is_counted():
     assert tokens == sum(count.output_tokens + count.aside_tokens for count in counts)
 
 
+def test_engines_that_only_judge_have_a_speed_and_their_tokens_count_as_theirs():
+    judged = {"filters": ["empty", {"filter": "judge", "min_score": 1, "engine": "judges"}]}
+    main = make_spec().execution.engines["main"].model_dump()
+    spec = make_spec(
+        trees=3,
+        generation={"curation": judged},
+        location=f"memory://{uuid.uuid4().hex}",
+        engines={"main": main, "judges": main | {"replicas": 4}},
+    )
+    done = generate(spec, io.StringIO())
+    counts = [manifest.counts for manifest in Ledger(done.store).all().values()]
+    seen = pilot_of(done.store)
+    by_group = sum(map(Counter, seen.sampled.values()), Counter())
+    assert by_group["main"] == sum(count.output_tokens for count in counts)
+    assert by_group["judges"] == sum(count.aside_tokens for count in counts) > 0
+    assert set(seen.speeds) == {"judges", "main"}
+    found = pilot(spec, 100, io.StringIO(), rehearsed=False)
+    assert set(found.tokens_per_s) == {"judges", "main"}
+    assert not any("without their work" in said for said in found.unknown)
+
+
 @pytest.fixture
 def spec_file(tmp_path: Path) -> Path:
     group = {"replicas": 3, "gpus": 0.5}
@@ -104,9 +126,12 @@ def told(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
 def test_pilot_then_run_then_status_says_how_far_off_it_was(tmp_path, spec_file, capsys):
     arguments = ["plan", spec_file, "--pilot", "--engine", "scripted", "--nodes", "100"]
     text = told(capsys, *arguments)
-    assert "nine times out of ten" in text and "cost: " in text and "It cannot tell" in text
+    assert "nine times out of ten" in text and "cost" in text and "It cannot tell" in text
     found = json.loads(told(capsys, *arguments, "--json"))
     assert found["cost"]["value"] == pytest.approx(2 * 1.5 * found["hours"]["value"])
+    assert sum(level["cost"]["value"] for level in found["levels"]) == pytest.approx(
+        found["cost"]["value"]
+    )
     pilot_store = find_run(str(tmp_path / "runs" / "pilot"))
     assert pilot_store.location.endswith(found["pilot"])
     assert defects_of(pilot_store) == []
@@ -119,6 +144,9 @@ def test_pilot_then_run_then_status_says_how_far_off_it_was(tmp_path, spec_file,
     said = told(capsys, "status", folder)
     assert f"pilot of {found['pilot_candidates']} candidates said" in said
     assert f"it came to {status['spent']['nodes']:,} (" in said
+    assert status["pilot"]["hours"] == found["hours"]
+    assert status["pilot"]["course_hours"] == pytest.approx(status["spent"]["hours"])
+    assert said.count("it came to") == 3 and " hours, it came to " in said
 
 
 def test_largest_pilot_is_the_one_that_is_believed(tmp_path, spec_file, capsys):
@@ -132,6 +160,25 @@ def test_largest_pilot_is_the_one_that_is_believed(tmp_path, spec_file, capsys):
     assert kept is not None
     assert kept.pilot_candidates == sizes[200] == max(sizes.values())
     assert read_estimate(pilots, "0" * 16) is None
+
+
+def test_pilot_of_other_machines_is_another_estimate(tmp_path, spec_file, capsys):
+    arguments = ["plan", spec_file, "--pilot", "--engine", "scripted", "--nodes", "60", "--json"]
+    pilots = open_store(str(tmp_path / "runs" / "pilot"))
+
+    def told_of(price: float) -> float:
+        text = spec_file.read_text()
+        line = next(line for line in text.splitlines() if "gpu_hour_price" in line)
+        spec_file.write_text(text.replace(line, f"  gpu_hour_price: {price}"))
+        found = json.loads(told(capsys, *arguments))
+        kept = read_estimate(pilots, found["run_id"])
+        assert kept is not None and kept.cost is not None
+        assert kept.cost.value == found["cost"]["value"]
+        return kept.cost.value
+
+    first, dearer, again = told_of(2.0), told_of(6.0), told_of(2.0)
+    assert dearer == pytest.approx(3 * first)
+    assert again == first
 
 
 def test_run_on_its_way_is_held_against_its_pilot(capsys):

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from jobs.wiring import phrases_of
 from pipeline.curate.curate import curate
 from pipeline.curate.measure import Measurer
 from pipeline.dialects.scripted import ScriptedSpeller, scripted_dialect
@@ -13,7 +12,9 @@ from pipeline.judging import measured_rows, sampled
 from pipeline.recipes import RECIPES
 from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import Parent, frontier_of
+from pipeline.tree.recipe import rules_of
 from pipeline.tree.roots import plant, root_candidate, root_parents
+from pipeline.tree.rules import phrases_of
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from schemas.generation_spec import GenerationSpec
@@ -49,7 +50,7 @@ def make_run(spec: GenerationSpec | None = None) -> Run:
         trees=recipe.num_trees(spec, len(rows_of(spec))),
         tongues=(0,) * (1 + len(spec.models)),
         dialects=(DIALECT,),
-        phrases=({text: SPELLER.ids(text) for text in phrases_of(spec)},),
+        phrases=({text: SPELLER.ids(text) for text in phrases_of(rules_of(recipe, spec))},),
         spellers=(SPELLER,),
     )
 

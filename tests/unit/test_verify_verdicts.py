@@ -18,17 +18,17 @@ from pipeline.tree.judge import read_score
 from pipeline.verify import verify
 from schemas.curation_spec import JudgeSpec
 from schemas.fingerprint import canonical, digest
-from schemas.manifest import Table
 from tests.builders import ODD, defects_of, make_spec, run_scripted
 from tests.tampering import (
     WAVE,
     Rows,
+    change_row,
     entry_of,
+    only_defect,
     recount,
     remove_shard,
     reseal,
     rewrite,
-    rewrite_shard,
     rows_in,
 )
 
@@ -62,32 +62,6 @@ def store(tmp_path) -> Store:
 def folder(tmp_path, store) -> Path:
     """Where it lies."""
     return tmp_path / "run"
-
-
-def change_row(
-    store: Store,
-    folder: Path,
-    change: Callable[[dict[str, Any]], object],
-    *,
-    wave: str = WAVE,
-    table: Table = "nodes",
-    which: Callable[[dict[str, Any]], bool] = lambda row: True,
-) -> dict[str, Any]:
-    """Change the last row of a kind; the row as it was."""
-    rows = rows_in(store, folder, table, wave)
-    row = [row for row in rows if which(row)][-1]
-    before = json.loads(json.dumps(row))
-    change(row)
-    rewrite_shard(folder, entry_of(folder, table, wave), rows, wave)
-    return before
-
-
-def only_defect(store: Store, *parts: str) -> bool:
-    """Whether there is one defect, and it says all of this."""
-    defects = defects_of(store)
-    assert len(defects) == 1, defects
-    assert all(part in defects[0] for part in parts), defects
-    return True
 
 
 # Verdicts.
@@ -196,8 +170,8 @@ def test_changed_signature(store, folder):
 def test_changed_score_is_taken_as_given_where_that_is_asked_for(store, folder):
     change_row(store, folder, set_score("chars", 4321.0))
     run = open_run_value(open_run(store))
-    assert list(verify(run, store, decode=decode, remeasure=False)) == []
-    assert list(verify(run, store, decode=decode, rejudge=False)) == []
+    assert list(verify(run, store, decoders={0: decode}, remeasure=False)) == []
+    assert list(verify(run, store, decoders={0: decode}, rejudge=False)) == []
 
 
 # Features.

@@ -49,10 +49,10 @@ def test_ordinary_continuations_pass_every_filter(name):
     assert fallen(turns, name, dialect=BARE, **settings) == [False] * 3
 
 
-def test_filters_look_at_plain_texts_unless_they_are_about_answers_alone():
+def test_filters_look_at_plain_texts_unless_they_are_about_dialogues_alone():
     spec = make_spec(*(name for name in FILTERS if name != "decontaminate"))
     blind = {entry.filter for entry in spec.filters if "text" not in entry.roles}
-    assert blind == {"gives_away", "disagrees"}
+    assert blind == {"gives_away", "disagrees", "judge"}
 
 
 def test_path_repetition_of_a_text_looks_at_all_texts_that_it_continues():

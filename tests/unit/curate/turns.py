@@ -27,6 +27,7 @@ def make_turns(
     logprob_sum: float = float("nan"),
     references: Sequence[str] | None = None,
     asked: str = "",
+    tongues: Sequence[int] | None = None,
 ) -> Turns:
     """Turns of these texts; a token a byte, and all of the first family, unless told otherwise."""
     ids = [list(text.encode()) for text in texts] if token_ids is None else token_ids
@@ -42,6 +43,7 @@ def make_turns(
         families=np.array(families or [0] * len(texts), dtype=np.int32),
         above=list(above),
         references=list(references or [""] * len(above)),
+        tongues=np.array(tongues or [0] * len(texts), dtype=np.int8),
         asked=asked,
     )
 

@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from platform import node
 
@@ -186,3 +187,20 @@ def test_identity_names_what_is_used_and_nothing_else():
     full = curation_identity(spec_with({"filters": ["echo"], "diversity": {}}))
     assert set(bare) < set(full)
     assert {"embedder", "echo", "signature"} <= set(full) - set(bare)
+
+
+def test_each_turn_is_measured_with_the_dialect_of_its_own_model():
+    spec = spec_with({"filters": ["role_leak"], "diversity": None})
+    run_file = resolve(spec).run_file
+    other = run_file.dialects[0].model_copy(update={"leak_ids": (ord("!"),)})
+    two = run_file.model_copy(update={"dialects": (*run_file.dialects, other)})
+    run, parents = (
+        replace(make_run(), tongues=(0, 1), dialects=two.dialects),
+        plant_some(make_run(), range(1)),
+    )
+    rows = [
+        make_candidate((i,), "Well!", parent_id=parents[0].node_id, model_index=i % 2)
+        for i in range(5)
+    ]
+    measures = measure_factory(spec, two)()(turns_of(run, parents, rows))
+    assert measures.column("role_leak").tolist() == [0, 1, 0, 1, 0]

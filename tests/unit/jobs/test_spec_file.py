@@ -99,6 +99,31 @@ LEVEL = "{role: assistant, fanout: 2, max_tokens: 128}"
         ),
         (
             "topics: [{text: cats}]",
+            "data: {template: 'On {text!r}.'}",
+            ["generation.roots.data.template: found {text!r}, expected {text}: texts are filled"],
+        ),
+        (
+            "topics: [{text: cats}]",
+            "data: {template: 'On {text:d}.'}",
+            ["generation.roots.data.template: found {text:d}, expected {text}:"],
+        ),
+        (
+            "topics: [{text: cats}]",
+            "data: {template: 'On {text:{text}}.'}",
+            ["generation.roots.data.template: found {text:{text}}, expected {text}:"],
+        ),
+        (
+            "topics: [{text: cats}]",
+            "data: {template: 'On {{text}}.'}",
+            ["generation.roots.data.template: found 'On {{text}}.', expected {text} in it"],
+        ),
+        (
+            "fanout: 2",
+            "fanout: 2, shown: '{reference!s:>9}'",
+            ["generation.levels.1.shown: found {reference!s:>9}, expected {reference}:"],
+        ),
+        (
+            "topics: [{text: cats}]",
             "data: {}",
             ["execution.roots: empty", "generation.roots.data"],
         ),
@@ -268,3 +293,36 @@ def test_filter_that_cannot_be_is_refused_with_its_place(tmp_path, entry, said):
 def test_near_threshold_that_bands_do_not_find_is_refused(tmp_path):
     message = refusal(tmp_path, ("execution:", "  curation: {near_threshold: 0.5}\nexecution:"))
     assert "curation.near_threshold: found 0.5, expected greater than or equal to 0.7" in message
+
+
+def test_a_mistake_in_the_only_entry_of_a_list_is_told_once(tmp_path):
+    message = refusal(
+        tmp_path,
+        ("[{text: cats}]", "[{text: cats}]\n    examples: 0"),
+        (
+            "levels:\n    - {role: user, fanout: 4, max_tokens: 64}\n    - " + LEVEL,
+            "levels:\n    - {role: user, fanout: none, max_tokens: 64}",
+        ),
+    )
+    assert "generation.levels.0.fanout: found 'none'" in message
+    assert "at least 1 item" not in message and message.count(";") == 1
+
+
+def test_a_list_that_is_too_short_is_told(tmp_path):
+    levels = GOOD[GOOD.index("levels:") : GOOD.index("execution:")]
+    assert "generation.levels: found []" in refusal(tmp_path, (levels, "levels: []\n"))
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("turns: {a: 1}", "generation.turns.a: found 'a', expected a valid integer"),
+        (
+            "roots: {data: {columns: {test: x}}}",
+            "generation.roots.data.columns.test: found 'test', expected 'text'",
+        ),
+    ],
+)
+def test_a_mistaken_key_is_told_by_its_place(tmp_path, section, said):
+    text = GOOD[: GOOD.index("  roots:")] + f"  {section}\n" + GOOD[GOOD.index("  levels:") :]
+    assert said in refusal(tmp_path, (GOOD, text))

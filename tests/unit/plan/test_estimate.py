@@ -14,7 +14,9 @@ from schemas.estimate import Estimate
 from tests.unit.samples import make_spec
 
 RECIPE = RECIPES["tg-sft"]
-MACHINES = Machines(speeds={"main": 1000.0}, engines={"main": 8}, gpus=8.0, price=2.5)
+MACHINES = Machines(engines={"main": 8}, gpus=8.0, price=2.5)
+MAIN = {level: {"main": 1} for level in range(1, 5)}
+"""All is written by one group of engines."""
 
 
 def plan_of(spec):
@@ -60,7 +62,8 @@ class World:
 
 def foretold(spec, world, nodes):
     small = pilot_spec(spec, RECIPE, plan_of(spec), nodes)
-    pilot = Pilot("pilot", small, plan_of(small), world.grow(small)[0])
+    families, _ = world.grow(small)
+    pilot = Pilot("pilot", small, plan_of(small), families, MAIN, {"main": 1000.0})
     return estimate(Target("real", spec, RECIPE, plan_of(spec)), pilot, MACHINES)
 
 
@@ -110,17 +113,51 @@ def test_hours_and_cost_follow_from_tokens():
     assert found.cost.low == pytest.approx(2.5 * found.gpu_hours.low)
 
 
-def test_groups_of_engines_work_side_by_side():
+def with_second_engines(sampled, speeds):
+    """The estimate of a run whose second level another group of engines writes."""
     spec = oversampled((4, 3), 1.5, trees=50)
     levels = [spec.levels[0], spec.levels[1].model_copy(update={"engine": "second"})]
     spec = spec.model_copy(update={"levels": tuple(levels)})
     small = pilot_spec(spec, RECIPE, plan_of(spec), 200)
-    pilot = Pilot("pilot", small, plan_of(small), World(1).grow(small)[0])
-    machines = Machines({"main": 1000.0, "second": 10.0}, {"main": 1, "second": 2}, 3.0, None)
-    found = estimate(Target("real", spec, RECIPE, plan_of(spec)), pilot, machines)
+    pilot = Pilot("pilot", small, plan_of(small), World(1).grow(small)[0], sampled, speeds)
+    machines = Machines({"main": 1, "second": 2}, 3.0, None)
+    return estimate(Target("real", spec, RECIPE, plan_of(spec)), pilot, machines)
+
+
+def test_groups_of_engines_work_side_by_side():
+    sampled = {1: {"main": 5}, 2: {"second": 7}}
+    found = with_second_engines(sampled, {"main": 1000.0, "second": 10.0})
     assert found.hours.value == pytest.approx(found.levels[1].tokens.value / 20 / 3600)
     assert found.gpu_hours.value == pytest.approx(3 * found.hours.value)
     assert found.cost is None
+
+
+def test_group_that_writes_a_part_of_a_level_takes_time_for_that_part():
+    sampled = {1: {"main": 3, "second": 1}, 2: {"second": 7}}
+    found = with_second_engines(sampled, {"main": 1e6, "second": 10.0})
+    tokens = found.levels[0].tokens.value / 4 + found.levels[1].tokens.value
+    assert found.hours.value == pytest.approx(tokens / 20 / 3600)
+    assert any("`main`, `second`: in the pilot they waited" in said for said in found.unknown)
+
+
+def test_group_without_a_speed_is_left_out_and_that_is_said():
+    found = with_second_engines({1: {"main": 5}}, {"main": 1000.0})
+    assert found.hours.value == pytest.approx(found.levels[0].tokens.value / 1000 / 3600)
+    assert any(said.startswith("engines `second`") for said in found.unknown)
+
+
+def test_levels_share_hours_and_cost_by_their_tokens():
+    found = foretold(oversampled((4, 3), 1.5, trees=50), World(1), 200)
+    assert found.cost is not None
+    for level in found.levels:
+        assert level.cost is not None
+        assert level.hours.value == pytest.approx(level.tokens.value / 8000 / 3600)
+        assert level.hours.high == pytest.approx(level.tokens.high / 8000 / 3600)
+        assert level.cost.high == pytest.approx(2.5 * 8 * level.hours.high)
+    two = with_second_engines({1: {"main": 5}, 2: {"second": 7}}, {"main": 10.0, "second": 10.0})
+    for one in (found, two):
+        assert one.hours.low < one.hours.value < one.hours.high
+        assert sum(level.hours.value for level in one.levels) == pytest.approx(one.hours.value)
 
 
 def test_first_level_is_known_and_unknown_things_are_said():
@@ -136,7 +173,7 @@ def test_level_that_the_pilot_did_not_reach_is_said_to_be_a_guess():
     spec = oversampled((4, 3), 1.0, trees=40)
     small = pilot_spec(spec, RECIPE, plan_of(spec), 100)
     families = {1: [Family(tree, 4, 0, 10, 30.0) for tree in range(20)]}
-    pilot = Pilot("pilot", small, plan_of(small), families)
+    pilot = Pilot("pilot", small, plan_of(small), families, {1: {"main": 10}}, {"main": 1000.0})
     found = estimate(Target("real", spec, RECIPE, plan_of(spec)), pilot, MACHINES)
     assert found.levels[1].candidates.value == 0
     assert found.levels[1].candidates.high > 0, "that none passed may have been chance"

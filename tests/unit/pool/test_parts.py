@@ -17,6 +17,7 @@ def test_cut_parts_are_the_same_turns_in_order(count: int, family: int):
         expected = turns[index]
         assert turn.above == expected.above
         assert turn.reference == expected.reference
+        assert turn.tongue == expected.tongue
         assert turn.token_ids.tolist() == expected.token_ids.tolist()
 
 

@@ -138,3 +138,41 @@ def test_check_critique_takes_the_place_of_answers_only():
     for role in ("user", "text"):
         with pytest.raises(ValueError, match=rf"levels.0.critique: .* found role {role}"):
             make_method_spec("tg-sft", levels=[level(role, critique=CRITIQUE)], turns={})
+
+
+@pytest.mark.parametrize(
+    ("shown", "found"), [(None, "null"), ("{text}", "'{text}'"), ("{{reference}}", "'{{")]
+)
+def test_check_self_distill_shows_the_reference(shown, found):
+    message = refusal("self-distill", levels=[level("assistant", shown=shown)])
+    assert f"generation.levels.0.shown: found {found}" in message
+    assert "expected a text with {reference} in it" in message
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("tg-pt", {}),
+        ("context-free", {}),
+        ("topics", {"roles": ["user"]}),
+        ("self-distill", {"roles": ["user"]}),
+    ],
+)
+def test_check_a_judge_without_a_turn_to_look_at_is_refused(method, changes):
+    judge = {"filter": "judge", **changes}
+    message = refusal(method, curation={"filters": [judge], "diversity": None})
+    assert "generation.curation.filters: found `judge`, which looks at turns of role" in message
+    assert f"({method}); expected no judge" in message
+
+
+@pytest.mark.parametrize("method", ["tg-sft", "tg-pt", "magpie", "topics", "rehearsal"])
+def test_check_a_system_column_is_refused_where_it_would_not_be_read(method):
+    roots = {"data": {"columns": {"system": "s"}}, "trees": 2}
+    message = refusal(method, roots=roots)
+    assert "generation.roots.data.columns.system: found a column" in message
+
+
+@pytest.mark.parametrize("method", ["contextual", "self-distill"])
+def test_check_a_system_column_stands_beside_prompts(method):
+    spec = make_method_spec(method, roots={"data": {"columns": {"system": "s"}}})
+    RECIPES[spec.recipe].check(spec)

@@ -119,6 +119,19 @@ def test_status_says_what_is_spent_of_each_limit():
     assert (found.output_tokens, status().limits) == (800, ())
 
 
+def test_speed_counts_what_is_sampled_about_candidates():
+    found = status(wave("000000", asides=160), wave("000000.0", asides=40, at=10.0))
+    assert (found.output_tokens, found.aside_tokens) == (1600, 200)
+    assert found.tokens_per_s == 1800 / 20
+
+
+def test_expected_hours_are_those_of_all_tokens_at_the_speed_so_far():
+    found = status(wave("000000"), wave("000000.0", frontier=0, at=10.0))
+    # 80 tokens/s, as many again for the second half of the openings, 3,200 in all to come.
+    assert found.expected_hours == pytest.approx(4800 / 80 / 3600)
+    assert status().expected_hours is None
+
+
 def test_expected_tokens_count_what_is_said_about_candidates():
     found = status(wave("000000", asides=160))
     first, second = found.levels

@@ -80,6 +80,10 @@ def test_json_line_without_a_value_says_why_and_the_next_one_is_read(line, said)
     assert (one, two, good) == (1, 2, "next")
 
 
-def test_text_lines_keep_all_but_the_line_end():
-    stream = lines_of(b"  indented ", b"", b"with\x0cform feed\r", b"last")
-    assert list(text_lines(stream)) == [(1, "  indented "), (3, "with\x0cform feed"), (4, "last")]
+def test_text_lines_are_without_the_white_space_around_them():
+    stream = lines_of(b"  indented ", b"", b"with\x0cform feed\r", "\u3000".encode(), b"last\t")
+    assert list(text_lines(stream)) == [(1, "indented"), (3, "with\x0cform feed"), (5, "last")]
+
+
+def test_json_lines_keep_the_white_space_of_their_texts():
+    assert list(json_lines(lines_of(b' " indented "  '))) == [(1, " indented ")]

@@ -118,7 +118,7 @@ def test_records_of_text_are_its_lines(tmp_path):
     file = tmp_path / "leads.txt"
     file.write_bytes(b"First, \r\n\nSecond,\n\xff\n")
     assert list(read_records([str(file)])) == [
-        Record("leads.txt:1", {"text": "First, "}),
+        Record("leads.txt:1", {"text": "First,"}),
         Record("leads.txt:3", {"text": "Second,"}),
         BadRecord("leads.txt:4", "not UTF-8: found the byte 0xff"),
     ]

@@ -6,7 +6,7 @@ import pytest
 from pipeline.storage.file_store import FileStore
 from pipeline.storage.runs import create_run, open_run
 from schemas.errors import CorruptData, EnvironmentMismatch, LocationError, NewerSchema
-from schemas.manifest import RunFile
+from schemas.manifest import BadRow, RowCount, RunFile
 from schemas.node_table import TABLE_VERSION
 from tests.faulty_store import FaultyStore
 from tests.stored import make_run_file
@@ -39,6 +39,27 @@ def test_create_run_with_another_dialect_names_both_versions(store: FileStore) -
     create_run(store, make_run_file(arborist="0.1.0"))
     with pytest.raises(EnvironmentMismatch, match=r"dialect.*begun with arborist 0\.1\.0"):
         create_run(store, make_run_file(arborist="0.2.0", after_user=99))
+
+
+def with_rows(good: int, bad: int, where: str) -> RunFile:
+    row = BadRow(where=where, why="no text")
+    rows = RowCount(good=good, bad=bad, examples=(row,))
+    return make_run_file().model_copy(update={"rows": rows})
+
+
+def test_create_run_whose_data_file_was_renamed_joins_it(store: FileStore) -> None:
+    begun = create_run(store, with_rows(5, 1, "a.jsonl:3"))
+    assert create_run(store, with_rows(5, 1, "b.jsonl:3")) == begun
+
+
+@pytest.mark.parametrize("rows", [(4, 1), (5, 2)])
+def test_create_run_that_finds_other_rows_in_the_same_data_says_how_many(
+    store: FileStore, rows: tuple[int, int]
+) -> None:
+    create_run(store, with_rows(5, 1, "a.jsonl:3"))
+    said = rf"5 rows to grow from and 1 .* finds {rows[0]} and {rows[1]} in the same data"
+    with pytest.raises(EnvironmentMismatch, match=said):
+        create_run(store, with_rows(*rows, "a.jsonl:3"))
 
 
 def test_open_run_of_a_newer_table_is_refused(store: FileStore) -> None:

@@ -10,7 +10,7 @@ from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import frontier_of, grown
 from pipeline.tree.identity import prompt_hash
 from schemas.records import Completion, Failure, to_ids
-from tests.unit.samples import answer, by_key, make_run, make_spec, plant_some
+from tests.unit.samples import DIALECT, answer, by_key, make_run, make_spec, plant_some
 from tests.unit.tree.test_judge import conversation
 
 CRITIQUE = {"critique": "What is wrong?", "rewrite": "Write it again.", "temperature": 0.5}
@@ -35,6 +35,14 @@ BY_ID = {draft.node_id: draft for draft in DRAFTS}
 ASKED = critique_requests(RUN, "wave", PARENTS, DRAFTS, RULE)
 CRITIQUES = aside_rows(RUN, BY_ID, ASKED, by_key(answer(ASKED)))
 AGAIN = rewrite_requests(RUN, "wave", BY_ID, ASKED, CRITIQUES, RULE)
+THINKS = DIALECT.model_copy(
+    update={
+        "ask_assistant": (*DIALECT.ask_assistant, *b"<think>"),
+        "reasoning_close": tuple(b"</think>"),
+        "reasoning_end": "</think>",
+    }
+)
+"""Its prompt for an answer opens a reasoning part, which history does not have."""
 
 
 def test_critique_and_rewrite_go_on_in_the_drafts_own_conversation():
@@ -89,3 +97,40 @@ def test_no_rewrite_is_asked_where_the_critique_failed():
     lost = replace(CRITIQUES[0], failure="engine")
     again = rewrite_requests(RUN, "wave", BY_ID, ASKED, [lost, *CRITIQUES[1:]], RULE)
     assert [request.parent_id for request in again] == [r.parent_id for r in AGAIN[1:]]
+
+
+def say(requests, text):
+    """The same answer to all."""
+    ids = to_ids(list(text.encode()))
+    return {key: Completion(key, ids, text, "stop") for r in requests for key in r.keys}
+
+
+def second_pass(run, critique):
+    """The requests for critiques and for the drafts again, where all critiques are the same."""
+    asked = critique_requests(run, "wave", PARENTS, DRAFTS, RULE)
+    critiques = aside_rows(run, BY_ID, asked, say(asked, critique))
+    return asked, rewrite_requests(run, "wave", BY_ID, asked, critiques, RULE)
+
+
+def test_the_rewrite_sees_the_critique_as_history_has_it():
+    run = replace(RUN, dialects=(THINKS,))
+    asked, again = second_pass(run, "Hm.</think>Too short.")
+    for critique, rewrite in zip(asked, again, strict=True):
+        question = conversation(critique.prompt)
+        assert question.endswith("<E><U>What is wrong?<E><A><think>")
+        told = question.removesuffix("<think>")
+        asks = "<E><U>Write it again.<E><A><think>"
+        assert conversation(rewrite.prompt) == f"{told}Too short.{asks}"
+
+
+@pytest.mark.parametrize("says", ["", " \n", "Hm.</think>", "Hm.</think> \n", "Hm, I would say"])
+def test_no_rewrite_is_asked_where_nothing_of_the_critique_can_be_seen(says):
+    assert not second_pass(replace(RUN, dialects=(THINKS,)), says)[1]
+
+
+@pytest.mark.parametrize("says", ["Hm.</think> ", "Hm, I would say"])
+def test_the_draft_stays_where_nothing_of_the_rewrite_can_be_seen(says):
+    run = replace(RUN, dialects=(THINKS,))
+    again = second_pass(run, "Hm.</think>Too short.")[1]
+    assert not rewritten(run, BY_ID, again, say(again, says))
+    assert len(rewritten(run, BY_ID, again, say(again, "Hm.</think>Better."))) == len(DRAFTS)

@@ -177,3 +177,8 @@ def test_continuations_of_a_text_are_answers_too():
     ]
     (found,) = preferences(rows, [], Scores("", {}))
     assert [answer.candidate.text for answer in found.answers] == [" upon", " more"]
+
+
+def test_a_turn_written_again_that_the_judge_dropped_is_not_better_than_its_draft():
+    rows = [row(()), row((0,)), row((0, 0), "Worse.", "judge", origin="rewritten")]
+    assert not list(preferences(rows, [draft_of(rows[2], "One.")], Scores("", {})))

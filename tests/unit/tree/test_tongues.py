@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.curate.measure import Measurer
 from pipeline.dialects.scripted import ScriptedSpeller
 from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import frontier_of, prompt_of
+from pipeline.tree.turns import turns_of
+from schemas.curation_spec import CurationSpec
 from schemas.records import Completion, Opening, to_ids
 from tests.unit.samples import DIALECT, make_run, make_spec, plant_some
 
@@ -28,6 +31,8 @@ class ShiftedSpeller:
 
     def ids(self, text):
         return shifted(text.encode())
+
+    heard = ids
 
 
 SHIFTED = DIALECT.model_copy(
@@ -100,3 +105,16 @@ def test_without_spellers_only_own_tokens_are_known():
     parents = frontier_of(bare, roots, questions)
     assert prompt_of(bare, parents[0], bare.recipe.rule(bare.spec, 2)) is None
     assert prompt_of(bare, roots[0], bare.recipe.rule(bare.spec, 1)) is not None
+
+
+def test_turns_of_one_wave_are_of_the_models_that_wrote_them():
+    run = two_tongues()
+    roots = plant_some(run, range(2))
+    _, first = say(run, roots, 1, "Why?", list(b"Why?"))
+    again = replace(first[1], token_ids=shifted(b"How?"), model_index=1, origin="rewritten")
+    turns = turns_of(run, roots, [first[0], again])
+    assert [turns[i].tongue for i in range(2)] == [0, 1]
+    assert turns.part(1, 2)[0].tongue == 1
+    leaks = (DIALECT, SHIFTED.model_copy(update={"leak_ids": (ord("?") + SHIFT,)}))
+    found = Measurer(CurationSpec(filters=("role_leak",)), *leaks)(turns)
+    assert found.column("role_leak").tolist() == [0, 1]
