@@ -108,9 +108,9 @@ def _unproven_notes(unproven: Counter[str], unread: Sequence[str]) -> Iterator[s
     found = [f"{unproven[kind]:,} prompts of {kind}" for kind in PROMPTS if unproven[kind]]
     found += [f"{unproven[kind]:,} {kind}" for kind in ("texts", "openings") if unproven[kind]]
     if found:
-        missing = f" (--model DIR for each of: {', '.join(unread)})" if unread else ""
+        missing = f"; missing is --model DIR for {', '.join(unread)}" if unread else ""
         yield (
-            f"Not proven were {', '.join(found)}: that takes the tokenizers of all models of the "
+            f"Not proven were {', '.join(found)}, which takes the tokenizers of all models of the "
             f"run{missing}."
         )
     if unproven["level_openings"]:

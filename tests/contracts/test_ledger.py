@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,29 @@ def test_racing_commits_all_return_one_winner(open_again: OpenAgain) -> None:
         winners = list(threads.map(commit, range(len(ledgers))))
     assert {winner.attempt for winner in winners} == {winners[0].attempt}
     assert ledgers[0].read("000000") == winners[0]
+
+
+class _LateListing:
+    """Lists a folder as one sees it that looked at some names before another driver made them."""
+
+    def __init__(self, store: Store, unseen: set[str]) -> None:
+        self._store, self._unseen = store, unseen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def list(self, folder: str) -> list[str]:
+        return [name for name in self._store.list(folder) if name not in self._unseen]
+
+
+def test_all_finds_the_waves_above_those_that_a_listing_showed(store: Store) -> None:
+    for wave in ("000000", "000000.0", "000000.0.1", "000001"):
+        Ledger(store).commit(make_manifest(wave))
+    unseen = {"ledger/000000.json", "ledger/000000.0.json", "ledger/000001.json"}
+    found = Ledger(_LateListing(store, unseen)).all()
+    assert list(found) == ["000000", "000000.0", "000000.0.1"]
+    store.delete("ledger/000000.0.json")
+    assert list(Ledger(_LateListing(store, unseen)).all()) == ["000000", "000000.0.1"]
 
 
 def test_all_gives_every_manifest_by_wave(store: Store) -> None:

@@ -8,8 +8,10 @@ from pipeline.plan.agenda import Agenda, child_waves, planned_waves, whole_cohor
 from pipeline.plan.budget import Admission, Held, Spent, exhausted, limits, spent_of
 from pipeline.plan.plan import make_plan
 from pipeline.recipes import RECIPES
+from schemas.errors import CorruptData
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts
+from schemas.wave_id import WaveId
 from tests.stored import make_manifest
 from tests.unit.samples import make_spec
 
@@ -196,6 +198,74 @@ def test_clock_counts_while_nothing_is_committed():
         admission.book(manifest.model_copy(update=changes))
     assert admission.admits(160.0)
     assert not admission.admits(100.0 + 3600)
+
+
+def in_order(cluster):
+    """The ledger, those above before those below."""
+    return sorted(cluster.ledger.values(), key=lambda manifest: WaveId.parse(manifest.wave))
+
+
+def booked(budget, manifests):
+    admission = Admission(budget, SPEC, RECIPE, PLAN, Held("resumed", GPUS, 0.0))
+    for manifest in manifests:
+        admission.book(manifest)
+    return admission
+
+
+def names_above(manifest):
+    path = WaveId.parse(manifest.wave).path
+    return {WaveId(path[:level]).name for level in range(1, len(path))}
+
+
+@given(st.data())
+def test_order_in_which_waves_are_booked_decides_nothing(data):
+    cluster = Cluster(budget_of(data.draw), data.draw(st.integers(0, 2)), 100)
+    cluster.attempt(data.draw, data.draw(st.integers(1, 80)))
+    waiting, shuffled = in_order(cluster), []
+    while waiting:
+        seen = {manifest.wave for manifest in shuffled}
+        ready = [manifest for manifest in waiting if names_above(manifest) <= seen]
+        shuffled.append(data.draw(st.sampled_from(ready)))
+        waiting.remove(shuffled[-1])
+    one, other = booked(cluster.budget, in_order(cluster)), booked(cluster.budget, shuffled)
+    assert one.spent(cluster.now) == other.spent(cluster.now)
+    steps = range(PLAN.cohorts + 2)
+    assert [one.admits(cluster.now) for _ in steps] == [other.admits(cluster.now) for _ in steps]
+
+
+@given(st.data())
+def test_wave_that_is_booked_before_one_above_it_is_refused(data):
+    cluster = Cluster(BudgetSpec(), share=2, tokens=100)
+    cluster.attempt(data.draw, data.draw(st.integers(2, 40)))
+    shuffled = data.draw(st.permutations(in_order(cluster)))
+    for place, manifest in enumerate(shuffled):
+        unseen = names_above(manifest) - {earlier.wave for earlier in shuffled[:place]}
+        if unseen:
+            said = rf"wave {min(unseen)} has child waves but no manifest"
+            with pytest.raises(CorruptData, match=said):
+                booked(cluster.budget, shuffled)
+            return
+
+
+@given(st.data())
+def test_ledger_that_lacks_a_manifest_above_others_is_damaged(data):
+    cluster = Cluster(BudgetSpec(), share=2, tokens=100)
+    cluster.attempt(data.draw, data.draw(st.integers(2, 80)))
+    manifests = in_order(cluster)
+    above = set().union(*map(names_above, manifests))
+    if above:
+        gone = data.draw(st.sampled_from(sorted(above)))
+        with pytest.raises(CorruptData, match=rf"wave {gone} has child waves but no manifest"):
+            booked(cluster.budget, [m for m in manifests if m.wave != gone])
+
+
+@pytest.mark.parametrize("name", ["000000.7", "000012", "000000.0.0.0"])
+def test_wave_that_no_other_leads_to_is_damage(name):
+    first = wave("000000").model_copy(update={"frontier": 2})
+    with pytest.raises(CorruptData, match=rf"wave {name} has a manifest, but no wave|child waves"):
+        booked(BudgetSpec(), [first, wave(name)])
+    with pytest.raises(CorruptData, match="wave 000000 has a manifest, but no wave"):
+        booked(BudgetSpec(), [first, first])
 
 
 def test_cohorts_before_one_that_began_are_begun_without_being_asked():
