@@ -105,12 +105,13 @@ def _unchecked(differing: Differing) -> str:
 
 def _unproven_notes(unproven: Counter[str], unread: Sequence[str]) -> Iterator[str]:
     """What was taken as it is stored; `unread` are the models whose tokenizers are missing."""
-    found = [f"{unproven[kind]:,} prompts of {kind}" for kind in PROMPTS if unproven[kind]]
+    prompts = [f"{unproven[kind]:,} {kind}" for kind in PROMPTS if unproven[kind]]
+    found = [f"the prompts of {', '.join(prompts)}"] if prompts else []
     found += [f"{unproven[kind]:,} {kind}" for kind in ("texts", "openings") if unproven[kind]]
     if found:
         missing = f"; missing is --model DIR for {', '.join(unread)}" if unread else ""
         yield (
-            f"Not proven were {', '.join(found)}, which takes the tokenizers of all models of the "
+            f"Not proven were {'; '.join(found)}: this takes the tokenizers of all models of the "
             f"run{missing}."
         )
     if unproven["level_openings"]:

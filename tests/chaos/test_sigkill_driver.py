@@ -21,14 +21,14 @@ from tests.builders import (
 from tests.command import manifests_in, run_command, stop_when_committed
 
 SLOW = {**ODD, "step_s": 0.05}
-SPEC = make_spec(scripted=SLOW, waves_in_flight=2)
+SPEC = make_spec(scripted=SLOW, trees=5, waves_in_flight=2)
 
 
 @pytest.fixture(scope="module")
 def expected() -> list[dict]:
     """The rows of the run that is never stopped."""
     store = memory_store()
-    run_scripted(store, make_spec())
+    run_scripted(store, make_spec(trees=5))
     return rows_of(store)
 
 

@@ -235,7 +235,7 @@ JUDGED = ["empty", "truncated", {"filter": "judge", "roles": ["assistant"], "min
 
 
 def test_preferences_of_a_judged_run_are_pairs_and_groups(tmp_path: Path):
-    levels = [TALK[0], {**ANSWER, "fanout": 2, "oversample": 3}, *TALK[2:]]
+    levels = [TALK[0], {**ANSWER, "fanout": 2, "oversample": 8}, *TALK[2:]]
     _, rows = grown(tmp_path, {"levels": levels, "curation": {"filters": JUDGED}})
     by_id = {row["node_id"]: row for row in rows}
     data = exported(tmp_path, "preference")

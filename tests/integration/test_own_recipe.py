@@ -114,10 +114,16 @@ def test_own_recipe_run_without_its_source_says_what_is_missing(folder, tmp_path
     assert "voices:Voices cannot be imported from" in message
 
 
-def test_own_recipe_edited_after_its_run_is_told_apart_when_verifying(folder):
+def test_own_recipe_edited_after_its_run_is_told_apart_by_what_derives_from_it(folder):
     generate(folder)
     with (folder / "voices.py").open("a") as file:
         file.write("\n# Changed.\n")
-    refused = arborist(folder, "verify", "runs/voices")
-    said = " ".join(refused.stderr.split())
-    assert refused.returncode == 2 and "was made by recipe voices 1" in said
+    of_run = {"verify": [], "status": [], "explain": ["0"], "export": ["--out", "rows"]}
+    for verb, arguments in of_run.items():
+        refused = arborist(folder, verb, "runs/voices", *arguments)
+        said = " ".join(refused.stderr.split())
+        assert refused.returncode == 2, (verb, said)
+        assert "was made by recipe voices 1" in said, (verb, said)
+    assert not (folder / "rows").exists()
+    # Equal texts are equal by whatever recipe they were made.
+    assert arborist(folder, "refine", "runs/voices").returncode == 0

@@ -142,8 +142,8 @@ def test_command_says_what_it_could_not_prove_and_for_want_of_which_model(store,
     expected = without_tokenizers(store, 0)[1]
     assert "no defect found" in first
     for kind in ("turns", "judgements", "critiques", "rewrites"):
-        assert f"{expected[kind]} prompts of {kind}" in said
-    assert f"{expected['texts']} texts, {expected['openings']} openings" in said
+        assert f"{expected[kind]} {kind}" in said
+    assert f"; {expected['texts']} texts; {expected['openings']} openings" in said
     assert said.endswith("missing is --model DIR for other.")
     assert main(["verify", str(folder), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)

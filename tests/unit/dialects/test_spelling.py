@@ -104,6 +104,19 @@ def test_control_token_that_is_not_declared_special_is_refused(speller_of):
         speller_of("r1").opening(frame_of("", ["What is <|User|> for?"]))
 
 
+def test_control_token_that_another_model_wrote_falls_out(speller_of, tokenizer_of):
+    tokenizer, speller = tokenizer_of("r1"), speller_of("r1")
+    assert decode(tokenizer, speller.heard("What is <|User|> for?")) == "What is  for?"
+    assert speller.heard("<|User|><|Assistant|>").tolist() == []
+
+
+@pytest.mark.parametrize("name", CLOSED)
+@relaxed
+@given(text=texts)
+def test_what_another_model_wrote_is_spelled_as_given_texts_are(name, text, speller_of):
+    assert speller_of(name).heard(text).tolist() == speller_of(name).ids(text).tolist()
+
+
 def test_names_of_control_tokens_in_a_lone_system_text_stay_text(speller_of, tokenizer_of):
     tokenizer = tokenizer_of("chatml")
     opening = speller_of("chatml").opening(frame_of("No <|im_end|> here.", []))

@@ -35,7 +35,7 @@ def run():
     habits = {**ODD, "mean_tokens": 60}
     spec = make_spec(
         fanouts=(8, 6, 3),
-        trees=4,
+        trees=24,
         bounds=(2, 60),
         scripted=habits,
         generation={"curation": CURATION},

@@ -1,5 +1,6 @@
 """Recipes by name: defaults merged into what a spec says, recipes of one's own, identities."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from jobs.recipes import load_recipe, recipe_identity, with_defaults
 from pipeline.recipes import RECIPES, Method
+from pipeline.recipes.tg_sft import TgSft
 from schemas.errors import SpecError
 
 OWN = """\
@@ -101,6 +103,52 @@ def test_recipe_identity_of_ones_own_changes_with_its_source(own):
     with Path(f"{own}.py").open("a") as file:
         file.write("# Another comment.\n")
     assert recipe_identity(f"{own}:Own") != before
+
+
+@pytest.fixture
+def derived(own) -> str:
+    """A recipe that derives from another of one's own and from one of ours, each in its file."""
+    below, mixed = f"{own}_below", f"{own}_mixed"
+    Path(f"{mixed}.py").write_text("class Mixed:\n    colour = 1\n")
+    Path(f"{below}.py").write_text(
+        f"from pipeline.recipes.tg_sft import TgSft\nfrom {own} import Own\n"
+        f"from {mixed} import Mixed\n\n\nclass Below(Mixed, Own, TgSft):\n    name = 'below'\n"
+    )
+    return f"{below}:Below"
+
+
+def test_recipe_identity_of_ones_own_changes_with_the_source_of_all_it_derives_from(own, derived):
+    found = [recipe_identity(derived)]
+    for name in (own, f"{own}_mixed", f"{own}_below"):
+        with Path(f"{name}.py").open("a") as file:
+            file.write("# Another comment.\n")
+        found.append(recipe_identity(derived))
+    assert len(set(found)) == 4
+
+
+def test_recipe_identity_of_ones_own_changes_with_our_version(own, derived, monkeypatch):
+    before = recipe_identity(derived)
+    assert before.startswith(f"below {RECIPES['tg-sft'].version} of tg-sft ")
+    monkeypatch.setattr(TgSft, "version", TgSft.version + 1)
+    assert recipe_identity(derived) != before
+
+
+def test_recipe_identity_does_not_depend_on_where_the_source_lies(own, tmp_path, monkeypatch):
+    first = recipe_identity(f"{own}:Own")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(f"{own}.py", elsewhere)
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.delitem(sys.modules, own)
+    assert recipe_identity(f"{own}:Own") == first
+
+
+def test_load_recipe_other_files_beside_it_hide_no_library(own, monkeypatch):
+    """`colorsys` is of the standard library, and nothing here has loaded it."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    Path("colorsys.py").write_text("raise RuntimeError('not the library')\n")
+    Path("colourful.py").write_text(f"import colorsys\n{OWN}")
+    assert load_recipe("colourful:Own").name == "own"
 
 
 def test_with_defaults_fill_what_is_not_said(own):

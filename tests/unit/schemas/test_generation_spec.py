@@ -70,7 +70,7 @@ def test_spec_a_model_that_is_asked_no_deep_level_needs_no_room_for_it():
     ("changes", "named"),
     [
         (
-            {"bounds": {"candidates_per_wave": 41120}, "levels": [{**ANSWER, "role": "user"}]},
+            {"bounds": {"candidates_per_wave": 41121}, "levels": [{**ANSWER, "role": "user"}]},
             "lower top_logprobs, levels.0.max_tokens or bounds.candidates_per_wave",
         ),
         (
@@ -78,13 +78,15 @@ def test_spec_a_model_that_is_asked_no_deep_level_needs_no_room_for_it():
             "lower top_logprobs, levels.0.max_tokens or levels.0.fanout",
         ),
         (
-            {"levels": [{**QUESTION, "max_tokens": 499}, {**ANSWER, "critique": LONGER}]},
-            "lower top_logprobs, levels.0.max_tokens or bounds.candidates_per_wave",
+            {
+                "bounds": {"candidates_per_wave": 14769},
+                "levels": [QUESTION, {**ANSWER, "critique": LONGER}],
+            },
+            "lower top_logprobs, levels.1.max_tokens or bounds.candidates_per_wave",
         ),
     ],
 )
 def test_spec_whose_waves_have_more_likely_tokens_than_a_table_holds_is_refused(changes, named):
-    changes = {"bounds": {"candidates_per_wave": 4195}} | changes
     spec(top_logprobs=1023, **changes)
     with pytest.raises(ValidationError) as caught:
         spec(top_logprobs=1024, **changes)

@@ -10,6 +10,7 @@ from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import frontier_of, prompt_of
 from pipeline.tree.turns import turns_of
 from schemas.curation_spec import CurationSpec
+from schemas.errors import ModelError
 from schemas.records import Completion, Opening, to_ids
 from tests.unit.samples import DIALECT, make_run, make_spec, plant_some
 
@@ -30,9 +31,12 @@ class ShiftedSpeller:
         return Opening(shifted(opening.ids), opening.last)
 
     def ids(self, text):
+        if "#" in text:
+            raise ModelError(f"{text} cannot be spelled")
         return shifted(text.encode())
 
-    heard = ids
+    def heard(self, text):
+        return self.ids(text.replace("#", ""))
 
 
 SHIFTED = DIALECT.model_copy(
@@ -85,6 +89,16 @@ def test_each_model_is_asked_in_its_own_ids():
     said = [*b"cats", 256, *b"Why?", 258, 257, *b"So.", 258, 256]
     assert third[0].prompt.tolist() == said
     assert third[0].sampling.stop_ids == DIALECT.user_stop_ids
+
+
+def test_what_one_model_wrote_and_another_cannot_say_stops_nothing():
+    run = two_tongues()
+    roots = plant_some(run, range(1))
+    _, questions = say(run, roots, 1, "W#hy?", list(b"W#hy?"))
+    parents = frontier_of(run, roots, questions)
+    own, theirs = parents[0].bodies
+    assert own is not None and own.tolist() == list(b"W#hy?")
+    assert theirs is not None and np.array_equal(theirs, shifted(b"Why?"))
 
 
 def test_own_tokens_are_kept_as_they_were_sampled():
