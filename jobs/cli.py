@@ -2,11 +2,17 @@
 
 import argparse
 import importlib
+import io
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
 
 from schemas.errors import ArboristError
+from schemas.secrets import redacted
+
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
+"""What would move the cursor of a terminal, in words taken from files."""
 
 VERBS = {
     "probe": "look at a model's chat template and at what it writes, before spending GPUs",
@@ -14,6 +20,7 @@ VERBS = {
     "generate": "grow the trees of a spec and seal them; the same command continues a run",
     "status": "how far a run is, and what became of what was asked",
     "verify": "re-check every row, checksum, count and link of a run",
+    "repair": "retire what verify finds damaged, so that generate makes it again",
     "explain": "the story of one node, kept or dropped: why, and beside whom",
     "refine": "dedup over the whole run, or withdraw nodes: a new snapshot with a drop list",
     "export": "write a snapshot as plain Parquet for trainers",
@@ -26,12 +33,14 @@ A first run:
   arborist generate jobs/specs/demo.yaml
   arborist verify runs/demo
 
-Exit codes: 0 done, 1 something failed, 2 something to mend in what was asked, 130 stopped as asked.
+Exit codes: 0 done, 1 something failed, 2 something to mend in what was asked, 75 stopped for an
+outside cause (start the same command again), 130 stopped as asked.
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb."""
+    _write_all_texts()
     arguments = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in arguments if word in VERBS), None)
     args = _parser(verb).parse_args(arguments)
@@ -40,8 +49,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ArboristError as error:
         print(_paragraph(str(error)), file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print(_paragraph("stopped as asked"), file=sys.stderr)
+        return 130
     except BrokenPipeError:
         return 1
+
+
+def _write_all_texts() -> None:
+    """Where a terminal's encoding lacks a character, it is spelled out instead of an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _paragraph(text: str) -> str:
@@ -49,7 +68,7 @@ def _paragraph(text: str) -> str:
     wrapper = textwrap.TextWrapper(
         100, initial_indent="arborist: ", break_long_words=False, break_on_hyphens=False
     )
-    return wrapper.fill(text)
+    return wrapper.fill(_CONTROL.sub("?", redacted(text)))
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

@@ -161,4 +161,4 @@ def _benchmarks(execution: ExecutionSpec) -> list[str]:
             "execution.benchmarks: empty, but the filter `decontaminate` looks for their texts; "
             "expected at least one file (.jsonl, .json, .parquet, .txt)."
         )
-    return read_benchmarks(execution.benchmarks, execution.storage_options)
+    return read_benchmarks(execution.benchmarks, execution.options_at(execution.benchmarks))

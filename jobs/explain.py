@@ -6,6 +6,7 @@ from collections import Counter
 
 from jobs.explain_text import as_text
 from jobs.explain_words import Explained, in_words
+from jobs.places import add_place, run_at
 from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
 from pipeline.report.lookup import (
@@ -20,7 +21,6 @@ from pipeline.report.lookup import (
 )
 from pipeline.report.story import Story, Surroundings, tell, turn_row
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
 from schemas.records import Candidate, Node
@@ -28,14 +28,14 @@ from schemas.records import Candidate, Node
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    add_place(parser)
     parser.add_argument("node_id", help="a node's id, or how it begins")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the story. It needs committed waves only, so a growing run will do."""
-    store = find_run(args.uri)
+    store = run_at(args)
     run_file = open_run(store)
     check_recipe(run_file)
     manifests = Ledger(store).all()

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from jobs.export_preference import check_score, default_score, how_chosen, preference_rows
 from jobs.export_rows import View, in_tables, message_row, text_row, walks
+from jobs.places import add_place, run_at
 from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
 from pipeline.storage.exports import (
@@ -16,7 +17,7 @@ from pipeline.storage.exports import (
     ExportWriter,
     preference_schema,
 )
-from pipeline.storage.open import find_run, open_store
+from pipeline.storage.open import beside
 from pipeline.storage.reader import read_kept
 from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import latest
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = FORMATS
-    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    add_place(parser)
     parser.add_argument(
         "--format",
         choices=["messages", "text", "preference", "nodes"],
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Export the latest snapshot."""
-    store = find_run(args.uri)
+    store = run_at(args)
     run_file = open_run(store)
     check_recipe(run_file)
     view = View.of(open_run_value(run_file))
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.score is not None:
         check_score(view.run, store, snapshot, args.score)
-    writer = ExportWriter(open_store(args.out), args.format)
+    writer = ExportWriter(beside(store, args.out), args.format)
     for table in _in_files(_tables(args, view, store, snapshot)):
         writer.write(table)
     figures = {"out": args.out, "files": writer.files, "rows": writer.rows}

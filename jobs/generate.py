@@ -5,17 +5,17 @@ import json
 import logging
 import secrets
 import sys
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
 from jobs.json_output import kept_for_json
-from jobs.progress import Progress, StopSwitch
+from jobs.progress import Progress
 from jobs.siblings import siblings
 from jobs.spec_file import load_spec
+from jobs.stop_switch import StopSwitch
 from jobs.wiring import Resolved, make_pool, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt, Hands, Limits, admission, software
+from pipeline.generate import Attempt, Hands, Limits, admission, even_clock, software
 from pipeline.plan.agenda import Agenda
 from pipeline.plan.budget import Held, Limit, Spending, amount, limits
 from pipeline.plan.plan import make_plan
@@ -101,6 +101,13 @@ class Done(NamedTuple):
 
 def generate(spec: RunSpec, out: TextIO) -> Done:
     """Grow the run of a spec until it is sealed."""
+    switch = StopSwitch(spec.execution.grace_s)
+    with switch.listening():
+        return _generate(spec, out, switch)
+
+
+def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
+    clock = even_clock()
     resolved = resolve(spec)
     attempt = secrets.token_hex(4)
     execution = spec.execution
@@ -118,15 +125,16 @@ def generate(spec: RunSpec, out: TextIO) -> Done:
     if done is not None and done.complete:
         # A driver that was killed after another one sealed leaves shards that nobody names.
         sweep_orphans(store, done)
-        return Done(store, done, tally.status(), _limits(spec, store), news=False)
-    held = Held(attempt, pace_of(spec).gpus, time.time())
+        return Done(store, done, tally.status(), _limits(spec, store, clock), news=False)
+    held = Held(attempt, pace_of(spec).gpus, clock())
     agenda = _agenda(run, execution.budget, before, held)
     grows = agenda.next() is not None
     whole = not agenda.held_back
     if grows:
-        progress = Progress(StopSwitch(), tally, out)
-        whole = _grow(spec, resolved, store, held, before, progress)
-    found = _limits(spec, store, held if grows else None)
+        growth = Growth(spec, resolved, store, held, clock)
+        with switch.heeded():
+            whole = growth.run(before, Progress(switch, tally, out))
+    found = _limits(spec, store, clock, held if grows else None)
     snapshot = seal(store, resolved.run_file, run.recipe, partial=not whole)
     return Done(store, snapshot, tally.status(), found, news=snapshot != done)
 
@@ -139,51 +147,63 @@ def _agenda(run: Run, budget: BudgetSpec, before: Mapping[str, Manifest], held: 
     return Agenda(run.spec, run.recipe, plan, committed, lambda: admitted.admits(held.since))
 
 
-def _limits(spec: RunSpec, store: Store, held: Held | None = None) -> tuple[Limit, ...]:
+def _limits(
+    spec: RunSpec, store: Store, clock: Callable[[], float], held: Held | None = None
+) -> tuple[Limit, ...]:
     """The budget, and what all attempts spent of it."""
     spending = Spending()
     for manifest in Ledger(store).all().values():
         spending.add(manifest)
-    return tuple(limits(spec.execution.budget, spending.spent(held, time.time())))
+    return tuple(limits(spec.execution.budget, spending.spent(held, clock())))
 
 
-def _grow(
-    spec: RunSpec,
-    resolved: Resolved,
-    store: Store,
-    held: Held,
-    before: Mapping[str, Manifest],
-    progress: Progress,
-) -> bool:
-    """Whether nothing remains that the budget leaves out."""
-    run_file = resolved.run_file
-    execution = spec.execution
-    until = Limits(execution.max_failed_share, execution.budget, held.since)
-    state = f"continuing after {len(before)} waves" if before else "starting"
-    for line in [] if before else siblings(spec.execution, run_file):
-        progress.say(line)
-    for line in _warnings(resolved):
-        progress.say(line)
-    progress.say(f"run {store.location}: {state}, attempt {held.attempt}; loading engines")
-    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
-    pool = hands.pool
-    with progress.switch.listening():
+class Growth(NamedTuple):
+    """One attempt at a run, with all that it needs."""
+
+    spec: RunSpec
+    resolved: Resolved
+    store: Store
+    held: Held
+    clock: Callable[[], float]
+
+    def run(self, before: Mapping[str, Manifest], progress: Progress) -> bool:
+        """Whether nothing remains that the budget leaves out."""
+        run_file = self.resolved.run_file
+        state = f"continuing after {len(before)} waves" if before else "starting"
+        for line in [] if before else siblings(self.spec.execution, run_file):
+            progress.say(line)
+        for line in _warnings(self.resolved):
+            progress.say(line)
+        progress.say(
+            f"run {self.store.location}: {state}, attempt {self.held.attempt}; loading engines"
+        )
+        pool, workers = make_pool(self.spec, run_file), make_workers(self.spec, run_file)
+        hands = Hands(pool, workers, self.resolved.plant)
         try:
-            pool.start()
-            hands.workers.start()
+            with progress.switch.at_once():
+                pool.start()
+                workers.start()
             _note_other_software(before.values(), pool.reports(), progress)
             with progress.showing():
-                return Attempt(
-                    resolved.run,
-                    held.attempt,
-                    store=store,
-                    hands=hands,
-                    pace=pace_of(spec),
-                    watch=progress,
-                ).generate(before, until)
+                return self._grow(hands, before, progress)
         finally:
-            hands.workers.close()
+            workers.close()
             pool.close()
+
+    def _grow(self, hands: Hands, before: Mapping[str, Manifest], progress: Progress) -> bool:
+        execution = self.spec.execution
+        return Attempt(
+            self.resolved.run,
+            self.held.attempt,
+            store=self.store,
+            hands=hands,
+            pace=pace_of(self.spec),
+            watch=progress,
+        ).generate(
+            before,
+            Limits(execution.max_failed_share, execution.budget, self.held.since),
+            clock=self.clock,
+        )
 
 
 def _warnings(resolved: Resolved) -> Iterator[str]:

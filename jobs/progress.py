@@ -1,11 +1,8 @@
 """What a person sees while a run grows: a live view in a terminal, one line a wave elsewhere."""
 
-import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import TextIO
 
 from rich.console import Console, Group
@@ -14,40 +11,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from jobs.stop_switch import StopSwitch
 from pipeline.pool.pool import PoolStats
 from pipeline.report.status import Status, Tally
 from pipeline.watch import Stop
 from schemas.manifest import Manifest
 
 REDRAW_S = 0.25
-
-
-class StopSwitch:
-    """First interrupt: finish the waves in flight. Second, or SIGTERM: drop them."""
-
-    def __init__(self) -> None:
-        self.stop = Stop.NO
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        again = self.stop is not Stop.NO or number == signal.SIGTERM
-        self.stop = Stop.ABANDON if again else Stop.DRAIN
-        note = (
-            "dropping the waves in flight"
-            if again
-            else "finishing the waves in flight; once more drops them"
-        )
-        print(f"\narborist: stopping, {note}", file=sys.stderr)
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Take the signals over, and give them back."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 class Progress:
@@ -82,7 +52,7 @@ class Progress:
         self._tally.add(manifest)
         if self._live is None:
             counts = manifest.counts
-            seconds = manifest.finished_at - manifest.started_at
+            seconds = max(0.0, manifest.finished_at - manifest.started_at)
             drops = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
             whose = "" if ours else f" (attempt {manifest.attempt})"
             self.say(
@@ -99,7 +69,7 @@ class Progress:
             self._live.update(view(status, stats, open_waves, now - self._started))
 
     def stop(self) -> Stop:
-        """As the person asked."""
+        """As was asked."""
         return self.switch.stop
 
 
@@ -121,10 +91,20 @@ def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) ->
         f"{len(engines)} engines: {sum(e.running for e in engines)} running, "
         f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves open; "
         f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
-        f"{cached / asked if asked else 0:.0%} cached"
+        f"{cached / asked if asked else 0:.0%} cached{replaced_text(stats)}"
     )
     return Group(
         bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}")
+    )
+
+
+def replaced_text(stats: PoolStats) -> str:
+    """Engines that were lost and replaced, by what was to blame."""
+    if not (stats.restarts or stats.machine_restarts):
+        return ""
+    return (
+        f"; engines replaced: {stats.restarts} that failed or stalled, "
+        f"{stats.machine_restarts} whose machine did"
     )
 
 

@@ -11,15 +11,21 @@ from schemas.errors import EnvironmentMismatch, SpecError
 from schemas.fingerprint import canonical, digest
 from schemas.manifest import RunFile
 
+_LONGEST_NAME = 200
+
 
 def load_recipe(name: str) -> Method:
     """One of ours by name, or one of your own as `package.module:Class`."""
     if name in RECIPES:
         return RECIPES[name]
     module, colon, attribute = name.partition(":")
-    if not (colon and all(part.isidentifier() for part in module.split("."))):
+    if not (
+        colon
+        and len(name) <= _LONGEST_NAME
+        and all(part.isidentifier() for part in module.split("."))
+    ):
         raise SpecError(
-            f"generation.recipe: found {name}, expected one of {', '.join(RECIPES)}, or "
+            f"generation.recipe: found {name[:100]}, expected one of {', '.join(RECIPES)}, or "
             "`package.module:Class` for one of your own."
         )
     made = getattr(_import(name, module), attribute, None)
@@ -29,7 +35,13 @@ def load_recipe(name: str) -> Method:
             f"generation.recipe: {name}: found {found}, expected a class that derives from "
             "pipeline.recipes.Method."
         )
-    recipe = made()
+    try:
+        recipe = made()
+    except Exception as error:
+        raise SpecError(
+            f"generation.recipe: {name} cannot be made: {type(error).__name__}: {error}. Expected "
+            "a class that is made without arguments."
+        ) from error
     if not isinstance(getattr(recipe, "name", None), str):
         raise SpecError(f"generation.recipe: {name} has no `name`, expected a short text.")
     return recipe
@@ -38,11 +50,12 @@ def load_recipe(name: str) -> Method:
 def _import(name: str, module: str) -> Any:
     # A recipe of one's own lies where the command is started. Other files there may be named like
     # libraries, which must stay what they are, so it is looked for there last.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    here = Path.cwd()
+    if str(here) not in sys.path and not _inside_a_run(here):
+        sys.path.append(str(here))
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         raise SpecError(
             f"generation.recipe: {name} cannot be imported from {Path.cwd()}: {error}. Start the "
             "command where the module lies, or install it."
@@ -51,6 +64,16 @@ def _import(name: str, module: str) -> Any:
         raise SpecError(
             f"generation.recipe: {name} is no Python: {error.filename}:{error.lineno}: {error.msg}."
         ) from error
+    # A script that ends itself when it is imported would end this command, too.
+    except (Exception, SystemExit) as error:
+        raise SpecError(
+            f"generation.recipe: {name} raises {type(error).__name__} when it is imported: {error}."
+        ) from error
+
+
+def _inside_a_run(folder: Path) -> bool:
+    """Whether the files here came with a run: rows of a stranger must not bring code along."""
+    return any((place / "run.json").is_file() for place in (folder, *folder.parents))
 
 
 def recipe_identity(name: str) -> str:

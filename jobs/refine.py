@@ -6,10 +6,12 @@ import secrets
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
+from jobs.places import add_place, options_of
 from jobs.status import biases_text
 from pipeline.pool.tasks import LocalTasks, Tasks
 from pipeline.refine.loop import Asked, Origin, refine
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "very same prompt only are compared, as conversations. A partial snapshot may be refined: "
         "what it leaves out stays out when the run is continued."
     )
-    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    add_place(parser)
     parser.add_argument(
         "--from", dest="number", type=int, metavar="N", help="refine snapshot N, not the latest"
     )
@@ -117,8 +119,9 @@ def _scopes(words: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Refine."""
-    target = _origin(args.uri, args.number)
-    origins = [*(_origin(uri, None) for uri in args.against), target]
+    options = options_of(args)
+    target = _origin(args.uri, options, args.number)
+    origins = [*(_origin(uri, options, None) for uri in args.against), target]
     spec = _spec(args, target.run_file.generation.curation)
     withdrawn = read_ids(args.drop) if args.drop else ()
     tasks = _tasks(args, [origin.store.location for origin in origins])
@@ -135,8 +138,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _origin(uri: str, number: int | None) -> Origin:
-    store = find_run(uri)
+def _origin(uri: str, options: Mapping[str, Any], number: int | None) -> Origin:
+    store = find_run(uri, options)
     numbers = snapshot_numbers(store)
     if number is not None and number not in numbers:
         raise UserError(

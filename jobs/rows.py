@@ -52,7 +52,7 @@ def rows_of(spec: RunSpec, unfit: Unfit = lambda row: None) -> Rows:
     from pipeline.storage.rows import read_rows
 
     by_recipe = load_recipe(spec.generation.recipe).unfit
-    options = spec.execution.storage_options
+    options = spec.execution.options_at(locations_of(spec))
     return read_rows(
         roots.data, locations_of(spec), options, unfit=lambda row: by_recipe(row) or unfit(row)
     )

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes a virtual environment with the pinned packages for a machine without a GPU.
-#   jobs/setup.sh VENV        PYTHON names the interpreter (3.11)
+#   jobs/setup.sh VENV [REQUIREMENTS...]        PYTHON names the interpreter (3.11)
 set -euo pipefail
 venv=${1:?the folder of the virtual environment}
+shift
 python=${PYTHON:-python3.11}
 
 command -v "$python" >/dev/null || python=python3
@@ -21,5 +22,7 @@ if ! "$venv/bin/python" -c 'import importlib.metadata as m, sys; sys.exit(m.vers
     quiet "$venv/bin/pip" install --quiet --no-deps "$venv"/.torch/*.whl
     rm -rf "$venv/.torch" "$venv/.torch-error"
 fi
-quiet "$venv/bin/pip" install --quiet --no-deps --requirement requirements/cpu.txt
+for pins in requirements/cpu.txt "$@"; do
+    quiet "$venv/bin/pip" install --quiet --no-deps --requirement "$pins"
+done
 quiet "$venv/bin/pip" install --quiet --no-deps --editable .

@@ -1,44 +1,26 @@
 """Read a YAML file into a RunSpec, or say what is wrong with which key."""
 
 import difflib
-from collections import Counter
+import reprlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from jobs.recipes import load_recipe, with_defaults
+from jobs.spec_yaml import read_yaml
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 
 _OF_KEY = "[key]"
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML takes the last of two equal keys silently; we refuse them."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        doubled = next((key for key, times in Counter(keys).items() if times > 1), None)
-        if doubled:
-            raise yaml.composer.ComposerError(
-                None, None, f"the key {doubled[1]!r} is there twice", node.start_mark
-            )
-        return node
+_SECRETIVE = {"storage_options", "args"}
+"""Sections whose values may be secrets, and are never shown."""
+_LONGEST = 120
 
 
 def load_spec(location: str) -> RunSpec:
     """The spec in a file; `SpecError` names the key, what was found and what was expected."""
-    try:
-        content = yaml.load(Path(location).read_text("utf-8"), Loader=_UniqueKeys)
-    except OSError as error:
-        raise SpecError(f"{location}: cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # PyYAML lets what its scalars raise through: an impossible date is a plain ValueError.
-        raise SpecError(f"{location}: not a YAML file: {error}") from error
+    content = read_yaml(location)
     if not isinstance(content, dict):
         raise SpecError(
             f"{location}: found {type(content).__name__}, expected the two sections "
@@ -90,7 +72,18 @@ def _sentence(error: dict[str, Any]) -> str:
         tags = [tag.strip("'") for tag in error["ctx"]["expected_tags"].split(", ")]
         return f"{where}: found {error['ctx']['tag']}, {_one_of(tags, error['ctx']['tag'])}"
     message = error["msg"].replace("Input should be", "expected")
-    return f"{where}: found {error['input']!r}, {message}"
+    return f"{where}: found {_found(error)}, {message}"
+
+
+def _found(error: dict[str, Any]) -> str:
+    """The value, unless it may hold secrets; one that goes on for pages is cut."""
+    value = error["input"]
+    if _SECRETIVE.intersection(error["loc"]) or isinstance(value, BaseModel):
+        return type(value).__name__
+    if isinstance(value, int) and abs(value) >= 10**_LONGEST:
+        return f"a number of about {value.bit_length() * 3 // 10:,} digits"
+    shown = reprlib.repr(value)
+    return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
 def _expected_keys(loc: tuple[str | int, ...]) -> str:

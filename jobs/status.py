@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow.compute as pc
 
 from jobs.estimate_text import course_json, course_text
+from jobs.places import add_place, run_at
 from jobs.plan import rows_text
 from jobs.progress import drops_text, eta_text
 from jobs.recipes import check_recipe
@@ -17,7 +18,7 @@ from pipeline.report.status import LevelStatus, Status, status_of
 from pipeline.storage.drops import read_drops
 from pipeline.storage.estimates import PILOTS, read_estimate
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.open import find_run, join, open_store
+from pipeline.storage.open import beside, join
 from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import add_counts, latest
 from pipeline.storage.store import Store
@@ -32,7 +33,7 @@ STOPPED = "stopped by its budget"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    add_place(parser)
     parser.add_argument(
         "--spec",
         help="the YAML file that the run is made by: what is spent is held against its budget",
@@ -89,7 +90,7 @@ class Standing(NamedTuple):
 
 def run(args: argparse.Namespace) -> int:
     """Print the status."""
-    store = find_run(args.uri)
+    store = run_at(args)
     budget = _budget(args.spec, open_run(store)) if args.spec else None
     standing = standing_of(store, budget)
     print(json.dumps(as_json(standing), indent=1) if args.json else as_text(standing))
@@ -129,7 +130,7 @@ def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
 def _pilot_of(store: Store, run_id: str) -> Estimate | None:
     """Pilots lie beside their runs."""
     above = store.location.rpartition("/")[0]
-    return read_estimate(open_store(join(above, PILOTS)), run_id) if above else None
+    return read_estimate(beside(store, join(above, PILOTS)), run_id) if above else None
 
 
 def _kept_after(store: Store, snapshot: Snapshot) -> int | None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from jobs.wiring import SCRIPTED, model_location
 from pipeline.tree.run import Speller
-from pipeline.verify_reach import Decode
+from pipeline.verify.reach import Decode
 from schemas.dialect import Dialect
 from schemas.errors import ModelError
 from schemas.execution_spec import EngineGroupSpec

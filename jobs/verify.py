@@ -2,18 +2,22 @@
 
 import argparse
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
+from jobs.places import add_place, run_at
 from jobs.recipes import check_recipe
-from jobs.tongues import tongues_of, unread
+from jobs.tongues import Tongues, tongues_of, unread
 from jobs.wiring import open_run_value
 from pipeline.curate.versions import used_versions
-from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
-from pipeline.verify import verify
-from pipeline.verify_reach import PROMPTS, UNPROVEN
+from pipeline.storage.store import Store
+from pipeline.verify.defect import Defect
+from pipeline.verify.reach import PROMPTS, UNPROVEN
+from pipeline.verify.verify import verify
 from schemas.manifest import RunFile
 
 SHOWN = 50
@@ -22,9 +26,36 @@ Differing = Mapping[str, Mapping[str, str | None]]
 """By name, the version that the run was made with (`stored`) and the one in use (`here`)."""
 
 
+class Inspection(NamedTuple):
+    """A run that is looked at, and how closely."""
+
+    store: Store
+    run_file: RunFile
+    tongues: Tongues
+    differing: Differing
+    fast: bool
+
+    def defects(self, unproven: Counter[str]) -> Iterator[Defect]:
+        """What is wrong with it; what could not be proven is added to `unproven`."""
+        return verify(
+            open_run_value(self.run_file, self.tongues.spellers),
+            self.store,
+            decoders=self.tongues.decoders,
+            unproven=unproven,
+            rejudge=not self.differing,
+            remeasure=not self.fast,
+        )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
-    parser.add_argument("uri", help="a run's folder, or the folder with the one run in it")
+    add_inspection(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_inspection(parser: argparse.ArgumentParser) -> None:
+    """What is looked at, and how closely."""
+    add_place(parser)
     parser.add_argument(
         "--model",
         action="append",
@@ -38,47 +69,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="take stored scores and signatures as given, do not measure the texts again",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def inspection(args: argparse.Namespace) -> Inspection:
+    """As it was asked for."""
+    store = run_at(args)
+    run_file = open_run(store)
+    check_recipe(run_file)
+    tongues = tongues_of(run_file, args.model)
+    return Inspection(store, run_file, tongues, _differing(run_file), args.fast)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print defects; 1 if there are any."""
-    store = find_run(args.uri)
-    run_file = open_run(store)
-    check_recipe(run_file)
-    tongues = tongues_of(run_file, args.model)
-    differing = _differing(run_file)
+    seen = inspection(args)
     unproven: Counter[str] = Counter()
-    found = verify(
-        open_run_value(run_file, tongues.spellers),
-        store,
-        decoders=tongues.decoders,
-        unproven=unproven,
-        rejudge=not differing,
-        remeasure=not args.fast,
-    )
-    defects = list(islice(found, SHOWN))
+    found = seen.defects(unproven)
+    defects = [defect.text for defect in islice(found, SHOWN)]
     cut_short = next(found, None) is not None
     if args.json:
-        report = {
-            "location": store.location,
-            "defects": defects,
-            "cut_short": cut_short,
-            "verdicts_checked": not differing,
-            "scores_checked": not (differing or args.fast),
-            "versions_differ": differing,
-            "unproven": {kind: unproven[kind] for kind in UNPROVEN},
-            "models_unlike": tongues.unlike,
-        }
-        print(json.dumps(report, indent=1))
+        print(json.dumps(_report(seen, defects, unproven, cut_short=cut_short), indent=1))
     else:
-        said = defects or [f"run {store.location}: no defect found"]
+        said = defects or [f"run {seen.store.location}: no defect found"]
         said += [f"There are more; nothing was checked beyond these {SHOWN}."] if cut_short else []
-        said += [_unchecked(differing)] if differing else []
-        said += _unproven_notes(unproven, unread(run_file, tongues))
-        said += map(_unlike_note, tongues.unlike)
+        said += [_mend(args.uri)] if defects else []
+        said += [_unchecked(seen.differing)] if seen.differing else []
+        said += _unproven_notes(unproven, unread(seen.run_file, seen.tongues))
+        said += map(_unlike_note, seen.tongues.unlike)
         print("\n".join(said))
     return 1 if defects else 0
+
+
+def _report(
+    seen: Inspection, defects: Sequence[str], unproven: Counter[str], *, cut_short: bool
+) -> dict[str, object]:
+    return {
+        "location": seen.store.location,
+        "defects": defects,
+        "cut_short": cut_short,
+        "verdicts_checked": not seen.differing,
+        "scores_checked": not (seen.differing or seen.fast),
+        "versions_differ": seen.differing,
+        "unproven": {kind: unproven[kind] for kind in UNPROVEN},
+        "models_unlike": seen.tongues.unlike,
+    }
+
+
+def _mend(uri: str) -> str:
+    return (
+        f"To have damaged waves made again: arborist repair {shlex.quote(uri)}, then the same "
+        "`arborist generate`."
+    )
 
 
 def _differing(run_file: RunFile) -> Differing:

@@ -149,7 +149,9 @@ def _read_model(group: EngineGroupSpec, name: str, *, chats: bool) -> Model:
     from pipeline.engines.weights import weights_digest
 
     location = model_location(group, name)
-    weights = weights_digest(location, group.adapter)
+    # The code that a model brings along is run where the engine is told to, and only there.
+    code = bool(group.args.get("trust_remote_code"))
+    weights = weights_digest(location, group.adapter, code=code)
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
     if chats:
@@ -222,7 +224,12 @@ def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
         for name, group in used_groups(spec).items()
     ]
     limits = PoolLimits(
-        execution.attempts, execution.restarts, execution.start_s, execution.stall_s
+        attempts=execution.attempts,
+        restarts=execution.restarts,
+        start_s=execution.start_s,
+        stall_s=execution.stall_s,
+        machine_restarts=execution.machine_restarts,
+        wait_s=execution.wait_s,
     )
     if execution.pool == "local":
         from pipeline.pool.local import LocalPool

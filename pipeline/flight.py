@@ -68,6 +68,8 @@ class Flight:
 
     def __init__(self) -> None:
         self._open: dict[str, OpenWave] = {}
+        self.closed = 0
+        """Waves that were open and are committed."""
         self._wave_of: dict[str, OpenWave] = {}
         """By the id of the node that a request is about."""
         self.pending = 0
@@ -103,6 +105,7 @@ class Flight:
     def close(self, opened: OpenWave) -> None:
         """A wave is done with."""
         del self._open[opened.wave.name]
+        self.closed += 1
         for request in chain(opened.requests, *opened.asides.values()):
             self._wave_of.pop(request.parent_id, None)
 

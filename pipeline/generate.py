@@ -27,7 +27,7 @@ from pipeline.tree.frontier import frontier_of
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
-from schemas.errors import FailureShareExceeded, Interrupted
+from schemas.errors import Evicted, FailureShareExceeded, Interrupted
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts, Manifest, Software
 from schemas.measures import Measures
@@ -76,23 +76,29 @@ class Attempt:
         self._flight = Flight()
         self._measuring = 0
         """Waves at the workers."""
+        self._fruitful = False
+        """Whether any request of the run has succeeded, or none needs to."""
+        self._doubtful: list[OpenWave] = []
+        """Waves that are whole, but commit nothing before a first request of the run succeeds."""
 
     def generate(
         self,
         before: Mapping[str, Manifest],
         limits: Limits,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> bool:
         """Grow until every planned wave is committed, or raise; what is committed stays.
 
         `before` is the ledger by wave, as it was read last. False says that cohorts remain which
         the budget does not admit; those that were begun are whole.
         """
+        clock = clock or even_clock()
         committed = {name: manifest.frontier for name, manifest in before.items()}
         since = clock() if limits.since is None else limits.since
         held = Held(self._name, self._pace.gpus, since)
         self._admission = admission(self._run, before, limits.budget, held)
+        self._fruitful = limits.max_failed_share >= 1 or any(map(_bore_fruit, before.values()))
         self._agenda = Agenda(
             self._run.spec,
             self._run.recipe,
@@ -101,6 +107,7 @@ class Attempt:
             lambda: self._admission.admits(clock()),
         )
         while self._fill(clock):
+            self._require_fruit()
             for opened in self._flight.settle(self._pool.collect(self._patience())):
                 self._answered(opened, clock)
             for wave, measures in self._workers.collect():
@@ -124,18 +131,26 @@ class Attempt:
                 self._open(wave, clock())
             else:
                 self._watch.committed(winner, ours=False)
+                self._fruitful = self._fruitful or _bore_fruit(winner)
                 self._admission.book(winner)
                 self._agenda.commit(wave, winner.frontier)
-        if stop is Stop.ABANDON or (stop is Stop.DRAIN and not self._flight.waves):
+        if stop.drops or (stop is not Stop.NO and not self._flight.waves):
             self._pool.abandon()
-            raise Interrupted(
-                f"{self._store.location}: stopped as asked, {self._flight.waves} waves in flight "
-                "dropped; what is committed stays, and the same command continues the run."
-            )
+            raise self._stopped(stop)
         return self._flight.waves > 0
 
+    def _stopped(self, stop: Stop) -> Interrupted:
+        leaves = stop in (Stop.LEAVE, Stop.EVICT)
+        why = "the machine is taken away (SIGTERM)" if leaves else "stopped as asked"
+        return (Evicted if leaves else Interrupted)(
+            f"{self._store.location}: {why}; {self._flight.closed} waves were committed by this "
+            f"attempt, {self._flight.waves} waves in flight dropped. What is committed stays, and "
+            "the same command continues the run."
+        )
+
     def _has_room(self) -> bool:
-        return self._pace.has_room(self._flight.waves, self._flight.pending, self._measuring)
+        going = self._flight.waves - len(self._doubtful)
+        return self._pace.has_room(going, self._flight.pending, self._measuring)
 
     def _open(self, wave: WaveId, now: float) -> None:
         rule = self._run.recipe.rule(self._run.spec, wave.level)
@@ -176,7 +191,20 @@ class Attempt:
             elif kind == "rewrite" and not opened.drafts and write_again(self._run, opened):
                 self._measure(opened)
                 return
-        self._close(opened, clock())
+        self._doubtful.append(opened)
+        self._fruitful = self._fruitful or self._flight.failed < self._flight.answered
+        if self._fruitful:
+            doubtful, self._doubtful = self._doubtful, []
+            for whole in doubtful:
+                self._close(whole, clock())
+
+    def _require_fruit(self) -> None:
+        """Raise where all that was asked has failed and nothing is left to hope for: a run without
+        a text must not end as a whole one, and what is not committed is asked for again."""
+        if self._doubtful and not (self._flight.pending or self._measuring):
+            raise self._failed(
+                "all that there are, so none is committed, unless `max_failed_share` is 1"
+            )
 
     def _close(self, opened: OpenWave, now: float) -> None:
         """Commit a whole wave; where another driver was first, go on from its rows."""
@@ -201,11 +229,12 @@ class Attempt:
             run_id=place.run_id,
             wave=place.wave,
             attempt=self._name,
+            epoch=self._ledger.epoch_of(place.wave),
             shards=shards,
             counts=count(opened, rows),
             frontier=frontier,
             started_at=opened.opened_at,
-            finished_at=now,
+            finished_at=max(now, opened.opened_at),
             software=tuple(map(software, self._pool.reports())),
             gpus=self._pace.gpus,
         )
@@ -219,11 +248,26 @@ class Attempt:
         flight = self._flight
         if flight.answered < ENOUGH_ANSWERS or flight.failed <= allowed * flight.answered:
             return
-        raise FailureShareExceeded(
-            f"{self._store.location}: {flight.failed} of {flight.answered} requests failed, more "
-            f"than the share of {allowed} that execution.max_failed_share allows. The last one: "
-            f"{flight.last_failure} Mend the cause and start the same command again to continue."
+        raise self._failed(f"more than the share of {allowed} that `max_failed_share` allows")
+
+    def _failed(self, why: str) -> FailureShareExceeded:
+        flight = self._flight
+        return FailureShareExceeded(
+            f"{self._store.location}: {flight.failed} of {flight.answered} requests failed; {why} "
+            f"(execution section). The last one: {flight.last_failure} Mend the cause and start "
+            "the same command again to continue."
         )
+
+
+def _bore_fruit(manifest: Manifest) -> bool:
+    """Whether any of a wave's requests has succeeded."""
+    return manifest.counts.num_failed < manifest.counts.asked
+
+
+def even_clock() -> Callable[[], float]:
+    """The time of day as it is now; it passes evenly, even where the machine's clock is set."""
+    ahead = time.time() - time.monotonic()
+    return lambda: ahead + time.monotonic()
 
 
 def admission(

@@ -10,10 +10,17 @@ from collections.abc import Sequence
 from pipeline.plan.agenda import planned_waves, whole_cohorts
 from pipeline.plan.plan import make_plan
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.snapshots import build_snapshot, latest, seal_snapshot, sweep_orphans
+from pipeline.storage.snapshots import (
+    all_numbers,
+    build_snapshot,
+    latest,
+    next_number,
+    seal_snapshot,
+    sweep_orphans,
+)
 from pipeline.storage.store import Store
 from pipeline.tree.recipe import Recipe
-from schemas.errors import AlreadyExists, CorruptData, UserError
+from schemas.errors import AlreadyExists, CorruptData, StoreError, UserError
 from schemas.manifest import Manifest, RunFile, Snapshot
 
 LEFT_OUT = ("drops", "refined_from", "refinement")
@@ -41,18 +48,29 @@ def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = Fal
         )
     complete = missing is None
     while True:
-        before = latest(store)
+        # The number first: a snapshot that comes between the two takes it, and is found below.
+        number, before = next_number(store), latest(store)
         if before is not None and not _says_more(whole, complete, before):
             return before
-        snapshot = _next(run_file, recipe, whole, before, complete)
+        snapshot = _next(run_file, recipe, whole, before, number=number, complete=complete)
         if complete:
             sweep_orphans(store, snapshot)
         try:
             seal_snapshot(store, snapshot)
-        except AlreadyExists:
+        except AlreadyExists as taken:
             # Another driver, or a refinement, took the number, so what it made is the latest now.
+            _require_listed(store, number, taken)
             continue
         return snapshot
+
+
+def _require_listed(store: Store, number: int, taken: AlreadyExists) -> None:
+    if number not in all_numbers(store):
+        raise StoreError(
+            f"{store.location}: its listing does not show snapshot {number}, which is there, so "
+            "nobody can tell which one is the latest. The store promises complete listings and "
+            "does not keep it; start the same command again once it shows what there is."
+        ) from taken
 
 
 def _committed(
@@ -79,15 +97,12 @@ def _next(
     recipe: Recipe,
     whole: Sequence[Manifest],
     before: Snapshot | None,
+    *,
+    number: int,
     complete: bool,
 ) -> Snapshot:
     """The snapshot after another one, whose drops stay dropped."""
-    snapshot = build_snapshot(
-        run_file,
-        whole,
-        number=before.number + 1 if before else 1,
-        complete=complete,
-    )
+    snapshot = build_snapshot(run_file, whole, number=number, complete=complete)
     left_out = {name: getattr(before, name) for name in LEFT_OUT} if before else {}
     biases = _biases(recipe.biases(run_file.generation), snapshot, before)
     return snapshot.model_copy(update={**left_out, "biases": biases})

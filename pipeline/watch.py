@@ -15,6 +15,15 @@ class Stop(Enum):
     """Finish the waves in flight, open no more."""
     ABANDON = "abandon"
     """Drop the waves in flight."""
+    LEAVE = "leave"
+    """As to drain, but because the machine is taken away; before long it is `EVICT`."""
+    EVICT = "evict"
+    """Drop the waves in flight, because the machine is taken away."""
+
+    @property
+    def drops(self) -> bool:
+        """Whether the waves in flight are dropped."""
+        return self in (Stop.ABANDON, Stop.EVICT)
 
 
 class Watch(Protocol):

@@ -8,7 +8,12 @@ open or hide a reasoning part. Derived by `pipeline.dialects`, stored with the r
 prompt can be rebuilt from rows alone.
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Ids = tuple[Annotated[int, Field(ge=0, le=2**31 - 1)], ...]
+"""Token ids, as tables hold them."""
 
 
 class Dialect(BaseModel):
@@ -23,37 +28,37 @@ class Dialect(BaseModel):
     """Digest of the tokenizer."""
     template: str
     """Digest of the chat template; empty where there is none."""
-    vocab_size: int
+    vocab_size: Annotated[int, Field(ge=1, le=2**31)]
     """One more than the highest token id."""
-    start: tuple[int, ...] = ()
+    start: Ids = ()
     """The id that begins every text the model saw, or the one that plays its part; () if none."""
-    text_stop_ids: tuple[int, ...] = ()
+    text_stop_ids: Ids = ()
     """Token ids that end a text, with or without a template."""
-    after_user: tuple[int, ...]
+    after_user: Ids
     """Between a user's text and the assistant's text that answers it, in history."""
-    ask_assistant: tuple[int, ...]
+    ask_assistant: Ids
     """After a user's text, to make the model write the assistant's turn."""
-    after_assistant: tuple[int, ...]
+    after_assistant: Ids
     """Between an assistant's text and the next user's text."""
-    user_stop_ids: tuple[int, ...]
+    user_stop_ids: Ids
     """Token ids that end a user turn."""
     user_stop_strings: tuple[str, ...] = ()
     """Texts that end a user turn, where the template closes it with ordinary text."""
-    assistant_stop_ids: tuple[int, ...]
+    assistant_stop_ids: Ids
     assistant_stop_strings: tuple[str, ...] = ()
-    leak_ids: tuple[int, ...] = ()
+    leak_ids: Ids = ()
     """Control tokens that have no business inside a turn."""
     leak_strings: tuple[str, ...] = ()
     """Marker texts that have no business inside a turn."""
-    reasoning_close: tuple[int, ...] = ()
+    reasoning_close: Ids = ()
     """Ends the reasoning part of an assistant turn; () where the template keeps history as is."""
     reasoning_open: str = ""
     """The tag that the model may open a reasoning part with, if it writes the tag itself."""
     reasoning_end: str = ""
     """The text of `reasoning_close`."""
-    blank_ids: tuple[int, ...] = ()
+    blank_ids: Ids = ()
     """Ids of white space only, skipped after `reasoning_close` as the template does."""
-    system: str = "system"
+    system: Literal["system", "user"] = "system"
     """`system`: the template takes a system message; `user`: it opens the first user turn."""
 
     @property

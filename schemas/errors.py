@@ -1,9 +1,13 @@
 """Errors, named for the boundary they cross.
 
 Every message is one paragraph for a person: what was wrong, what was expected and found, where,
-and what to do. A `UserError` ends a command with 2 (something to mend in what was asked); any
-other `ArboristError` ends it with 1 (something failed). Neither shows a traceback.
+and what to do. A `UserError` ends a command with 2 (something to mend in what was asked), one with
+an outside cause with `RETRY` (start the same command again), `Interrupted` with 130 (stopped as
+asked); any other `ArboristError` ends it with 1 (something failed). None shows a traceback.
 """
+
+RETRY = 75
+"""The exit code EX_TEMPFAIL of sysexits.h: nothing is wrong with what was asked."""
 
 
 class ArboristError(Exception):
@@ -38,6 +42,12 @@ class StoreError(ArboristError):
     """The store failed to do what it was asked."""
 
 
+class Unavailable(StoreError):
+    """The store was busy, broken or out of reach through all tries; what is committed stays."""
+
+    exit_code = RETRY
+
+
 class AlreadyExists(StoreError):
     """`create` met a name that is taken."""
 
@@ -62,6 +72,12 @@ class PoolError(ArboristError):
     """No engine is left to do the work, or the pool broke its contract."""
 
 
+class NoEngine(PoolError):
+    """Machines were lost or never found, and the work waits for others; it is resumable."""
+
+    exit_code = RETRY
+
+
 class FilterError(ArboristError):
     """A filter raised on a turn: a defect of the filter, never a silent keep."""
 
@@ -71,6 +87,12 @@ class FailureShareExceeded(ArboristError):
 
 
 class Interrupted(ArboristError):
-    """A person or the scheduler asked the run to stop; it is resumable."""
+    """A person asked the run to stop; it is resumable."""
 
     exit_code = 130
+
+
+class Evicted(Interrupted):
+    """The scheduler takes the driver's machine away (SIGTERM); the run is resumable elsewhere."""
+
+    exit_code = RETRY

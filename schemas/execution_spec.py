@@ -1,17 +1,28 @@
 """ExecutionSpec: where things lie and how the work is run. Never hashed; change it at any time."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.curation_spec import Strict
 from schemas.generation_spec import GenerationSpec
+from schemas.secrets import BELONG, holds_secret, secret_options
 
 DECIDE_ROWS = frozenset(
     {"model", "tokenizer", "dtype", "quantization", "hf_overrides", "generation_config"}
     | {"override_generation_config", "logits_processors", "logprobs_mode", "seed", "revision"}
 )
 """Engine arguments that are not `execution`'s to say."""
+
+
+MANY = 4096
+"""Engines, workers: more of them than any driver can lead."""
+A_YEAR_S = 366 * 86_400.0
+"""The longest that anything may take; locks cannot wait for ever."""
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
 
 
 class EngineGroupSpec(Strict):
@@ -22,20 +33,22 @@ class EngineGroupSpec(Strict):
     """Directory with weights, tokenizer and chat template, seen from driver and engines alike."""
     adapter: str | None = None
     """Directory of a LoRA adapter that the model writes with."""
-    replicas: Annotated[int, Field(ge=1)] = 1
-    gpus: Annotated[float, Field(ge=0)] = 0
+    replicas: Annotated[int, Field(ge=1, le=MANY)] = 1
+    gpus: Annotated[float, Field(ge=0, le=MANY)] = 0
     """Per engine."""
-    cpus: Annotated[float, Field(ge=0)] = 1
+    cpus: Annotated[float, Field(ge=0, le=MANY)] = 1
     """Per engine."""
-    max_num_seqs: Annotated[int, Field(ge=1)] = 256
+    max_num_seqs: Count = 256
     """Sequences an engine decodes at once."""
-    max_num_batched_tokens: Annotated[int, Field(ge=1)] = 8192
-    in_flight: Annotated[int, Field(ge=1)] | None = None
+    max_num_batched_tokens: Count = 8192
+    in_flight: Count | None = None
     """Children leased to one engine at once; None: twice max_num_seqs."""
-    kv_cache_gib: Annotated[float, Field(gt=0)] | None = None
+    kv_cache_gib: Annotated[float, Field(gt=0, le=2**20)] | None = None
     """None: what the device has left (GPU), or 1 GiB (CPU)."""
     args: dict[str, Any] = {}
-    """Further engine arguments, passed on as they are; none that decide rows."""
+    """Further engine arguments, passed on as they are; none that decide rows. With
+    `trust_remote_code: true` the engine runs code out of the model's directory, whose digest then
+    joins the run's identity; nothing else ever does."""
     scripted: dict[str, Any] = {}
     """Behaviour of a scripted engine: latency, length spread, faults."""
 
@@ -45,6 +58,11 @@ class EngineGroupSpec(Strict):
             raise ValueError(
                 f"args.{name}: decides rows, so it is not this section's to say; dtype and "
                 "quantization stand in generation.model, model and adapter beside args"
+            )
+        if "hf_token" in self.args:
+            raise ValueError(
+                "args.hf_token: found a secret, expected none: models are read from directories, "
+                "and nothing is downloaded"
             )
         return self
 
@@ -61,24 +79,25 @@ class BudgetSpec(Strict):
     snapshot. The same file with a larger budget continues the run.
     """
 
-    nodes: Annotated[int, Field(ge=1)] | None = None
+    nodes: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
     """Candidates sampled, kept or not."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
+    tokens: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = None
     """Tokens sampled, those about candidates among them."""
-    hours: Annotated[float, Field(gt=0)] | None = None
+    hours: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """In which waves were in flight, and in which the engines of the attempt that is going on load;
     what earlier attempts took to load is not known."""
-    gpu_hours: Annotated[float, Field(gt=0)] | None = None
+    gpu_hours: Annotated[float, Field(gt=0, le=1e12)] | None = None
     """The same times the GPUs that engines held."""
 
 
 class ExecutionSpec(Strict):
     """How a run is executed."""
 
-    location: str
+    location: Annotated[str, Field(min_length=1)]
     """URI or path under which the run's folder lies: file://, s3://, memory://."""
     storage_options: dict[str, Any] = {}
-    """Passed on to the filesystem. Secrets belong into the environment, not here."""
+    """Passed on to the filesystem of `location`, and of roots and benchmarks in the same kind of
+    store. Secrets belong into the environment, and are refused here."""
     pool: Literal["local", "ray"] = "ray"
     """Engines in this process, or one Ray actor each."""
     ray_address: str | None = None
@@ -89,7 +108,7 @@ class ExecutionSpec(Strict):
     also .gz), patterns with `*`, a folder as data sets come in, or a sealed run. Their content
     joins the run's identity."""
     budget: BudgetSpec = BudgetSpec()
-    gpu_hour_price: Annotated[float, Field(ge=0)] | None = None
+    gpu_hour_price: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """What a GPU costs an hour, in any currency; for estimates."""
     embedder: str = "packaged"
     """What makes the vectors that siblings are chosen by: `packaged`, made once by `arborist
@@ -99,21 +118,48 @@ class ExecutionSpec(Strict):
     benchmarks: tuple[str, ...] = ()
     """Files whose texts the `decontaminate` filter looks for: .jsonl, .json, .parquet, .txt. Their
     content joins the run's identity."""
-    workers: Annotated[int, Field(ge=0)] | None = None
+    workers: Annotated[int, Field(ge=0, le=MANY)] | None = None
     """Processes that measure turns beside the engines; 0: this process; None: one an engine."""
-    waves_in_flight: Annotated[int, Field(ge=1)] | None = None
+    waves_in_flight: Count | None = None
     """At most; None: as many as keep every engine's lease full, twice over."""
-    attempts: Annotated[int, Field(ge=1)] = 3
+    attempts: Count = 3
     """Engine losses a request may live through before it is set aside as poison."""
-    restarts: Annotated[int, Field(ge=0)] = 8
-    """Engines replaced in one attempt at the run, over all engines."""
-    start_s: Annotated[float, Field(gt=0)] = 900.0
-    """An engine or worker that has not loaded by then is given up."""
-    stall_s: Annotated[float, Field(gt=0)] = 180.0
+    restarts: Annotated[int, Field(ge=0, le=2**31 - 1)] = 8
+    """Engines replaced in one attempt at the run, over all engines, because they raised or stalled:
+    failures of the work."""
+    machine_restarts: Annotated[int, Field(ge=0, le=2**31 - 1)] = 100
+    """Engines replaced in one attempt at the run because their process was killed or their node
+    lost: failures of machines. An announced preemption is not counted."""
+    wait_s: Seconds = 1800.0
+    """How long a group of which no engine has loaded waits for a place before the run stops,
+    resumable."""
+    start_s: Seconds = 900.0
+    """An engine or worker that has not loaded by then is given up; an engine's time begins with
+    its place."""
+    stall_s: Seconds = 180.0
     """An engine whose steps and tokens stand still for so long while it has work is replaced; so is
     a worker that takes so long over one part of a wave."""
+    grace_s: Annotated[float, Field(ge=0, le=A_YEAR_S)] = 20.0
+    """What SIGTERM leaves for waves in flight to become whole and be committed; then the rest is
+    dropped, and the run stops, resumable."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Beyond this share of failed requests (and at least 100 asked) the run stops, resumable."""
+
+    def options_at(self, locations: Sequence[str]) -> dict[str, Any]:
+        """`storage_options`, unless they were meant for the run's store and these lie elsewhere."""
+        own, *others = (uri.partition("://")[::2] for uri in (self.location, *locations))
+        in_folder = not own[1] or own[0] == "file"
+        return self.storage_options if in_folder or any(o[0] == own[0] for o in others) else {}
+
+    @model_validator(mode="after")
+    def _tells_no_secret(self) -> Self:
+        roots = (self.roots,) if isinstance(self.roots, str) else self.roots
+        places = {"location": (self.location,), "roots": roots, "benchmarks": self.benchmarks}
+        found = [name for name, uris in places.items() if any(map(holds_secret, uris))]
+        found += [f"storage_options.{name}" for name in secret_options(self.storage_options)]
+        if found:
+            raise ValueError(f"{', '.join(found)}: found a secret, expected none. {BELONG}")
+        return self
 
 
 class RunSpec(Strict):

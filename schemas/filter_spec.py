@@ -15,7 +15,7 @@ from pydantic import (
 from schemas.writing import LANGUAGES, is_script
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Roles = Annotated[tuple[Literal["user", "assistant", "text"], ...], Field(min_length=1)]
 
 
@@ -290,7 +290,7 @@ class JudgeSpec(FilterSpec):
     high: float = 5.0
     """A number outside of low..high is no score."""
     min_score: float = 3.0
-    max_tokens: Annotated[int, Field(ge=1)] = 8
+    max_tokens: Annotated[int, Field(ge=1, le=2**31 - 1)] = 8
     engine: str = "main"
     """The engine group that judges. A model that thinks first needs a larger max_tokens."""
 

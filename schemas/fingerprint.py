@@ -47,9 +47,10 @@ def canonical(value: Any) -> bytes:
 
 def run_id(spec: GenerationSpec, identity: Identity) -> str:
     """The name of the run: equal for equal rows asked for, different otherwise."""
-    content = {
-        "fingerprint": FINGERPRINT_VERSION,
-        "spec": spec.model_dump(mode="json"),
-        "identity": identity.model_dump(mode="json"),
-    }
+    return run_id_of(spec.model_dump(mode="json"), identity.model_dump(mode="json"))
+
+
+def run_id_of(spec: Any, identity: Any) -> str:
+    """The same of what is stored, which may lack settings that came later."""
+    content = {"fingerprint": FINGERPRINT_VERSION, "spec": spec, "identity": identity}
     return digest(canonical(content))[:16]

@@ -24,6 +24,15 @@ GREEDY_BELOW = 1e-5
 MAX_NUMBERS = 2**31 - 1
 """In a column of lists."""
 
+MAX_LEVELS = 256
+
+MAX_CANDIDATES = 10**15
+"""Of a tree; what is counted stays a number that all parts can hold."""
+
+Positive = Annotated[int, Field(ge=1, le=MAX_NUMBERS)]
+"""Columns of 32 bits hold it."""
+Weight = Annotated[float, Field(ge=1e-9, le=1e9)]
+
 
 def check_places(where: str, template: str, known: set[str]) -> None:
     """A template may fill in what is known, by name only."""
@@ -59,7 +68,7 @@ class ModelSpec(Strict):
     """A label for people; lands in the run file."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: str | None = None
-    context: Annotated[int, Field(ge=32)]
+    context: Annotated[int, Field(ge=32, le=MAX_NUMBERS)]
     """Tokens a prompt and its answer may take together."""
 
 
@@ -67,7 +76,7 @@ class Topic(Strict):
     """A system prompt, and how often it is used relative to the others."""
 
     text: str
-    weight: Annotated[float, Field(gt=0)] = 1.0
+    weight: Weight = 1.0
 
 
 Column = Literal["text", "system", "messages", "reference"]
@@ -83,9 +92,9 @@ class DataSpec(Strict):
     has no text where its system prompt would stand goes without one."""
     template: str = "{text}"
     """What becomes of each text, for example a system prompt around a topic."""
-    level: Annotated[int, Field(ge=1)] | None = None
+    level: Positive | None = None
     """Of a run: its kept nodes at this level are the rows."""
-    limit: Annotated[int, Field(ge=1)] | None = None
+    limit: Positive | None = None
     """The first so many good rows; None: all."""
     max_bad_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.01
     """Rows that cannot be read are counted and named; beyond this share nothing is begun."""
@@ -104,7 +113,7 @@ class DataSpec(Strict):
 class RootsSpec(Strict):
     """What trees grow from: topics, or rows of data, or (neither) the recipe's bare beginning."""
 
-    trees: Annotated[int, Field(ge=1)] | None = None
+    trees: Positive | None = None
     """How many trees; None: one for each topic or row. Topics share them by weight, largest
     remainder first; rows are taken in order, and again from the first."""
     topics: tuple[Topic, ...] = ()
@@ -126,8 +135,8 @@ class CritiqueSpec(Strict):
     """Asked about the answer."""
     rewrite: Annotated[str, Field(min_length=1)]
     """Asked after the critique; what comes back takes the answer's place."""
-    critique_tokens: Annotated[int, Field(ge=1)] = 256
-    rewrite_tokens: Annotated[int, Field(ge=1)] | None = None
+    critique_tokens: Positive = 256
+    rewrite_tokens: Positive | None = None
     """None: as many as the level's max_tokens."""
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 0.0
     engine: str = "main"
@@ -138,17 +147,17 @@ class LevelSpec(Strict):
 
     role: Literal["user", "assistant", "text"]
     """`text` continues what is there, without a template."""
-    fanout: Annotated[int, Field(ge=1)]
+    fanout: Positive
     """Children kept of each parent, at most."""
     oversample: Annotated[float, Field(ge=1.0, le=64.0)] | None = None
     """Ask for ceil(oversample x fanout); None takes the default of its level: 2, 1.5, then 1."""
-    max_tokens: Annotated[int, Field(ge=1)]
+    max_tokens: Positive
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] = 1.0
     top_p: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 0
+    top_k: Annotated[int, Field(ge=0, le=MAX_NUMBERS)] = 0
     min_p: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     repetition_penalty: Annotated[float, Field(gt=0.0, le=2.0)] = 1.0
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Texts that end the turn, besides the template's own terminators."""
     ignore_eos: bool = False
     """Nothing but `stop` ends the turn before max_tokens."""
@@ -190,9 +199,9 @@ class LevelSpec(Strict):
 class BoundsSpec(Strict):
     """How a run is cut into cohorts and waves. These decide rows."""
 
-    trees_per_cohort: Annotated[int, Field(ge=1)] = 8
+    trees_per_cohort: Positive = 8
     """At most; fewer where their openings would not fit into one wave."""
-    candidates_per_wave: Annotated[int, Field(ge=1)] = 2048
+    candidates_per_wave: Positive = 2048
     """At most, but a wave always has at least one parent."""
 
 
@@ -208,8 +217,8 @@ class GenerationSpec(Strict):
     models: dict[str, ModelSpec] = {}
     """Engine groups that run another model than `model`."""
     roots: RootsSpec = RootsSpec()
-    levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1)]
-    turns: dict[int, Annotated[float, Field(gt=0)]] = {}
+    levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, max_length=MAX_LEVELS)]
+    turns: dict[Positive, Weight] = {}
     """Share of opening questions whose dialogues have so many turns (a question and its answer
     each); empty: all go to the last level."""
     logprobs: Literal["none", "sum", "tokens"] = "sum"
@@ -220,11 +229,23 @@ class GenerationSpec(Strict):
 
     @model_validator(mode="after")
     def _no_contradictions(self) -> Self:
+        self._check_size()
         self._check_context()
         self._check_lists()
         for number, level in enumerate(self.levels, start=1):
             self._check_level(number, level)
         return self
+
+    def _check_size(self) -> None:
+        """Levels multiply."""
+        nodes = 1
+        for number, level in enumerate(self.levels, start=1):
+            candidates, nodes = nodes * self.asked(number), nodes * level.fanout
+            if candidates > MAX_CANDIDATES:
+                raise ValueError(
+                    f"levels.{number - 1}: a tree would have {candidates:,} candidates here, "
+                    f"expected at most {MAX_CANDIDATES:,}; lower fanout, or take fewer levels"
+                )
 
     def _check_context(self) -> None:
         """Each model that is asked at a level needs room for all levels down to it."""

@@ -21,7 +21,7 @@ from pipeline.storage.runs import create_run, open_run
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
-from pipeline.verify import verify
+from pipeline.verify.verify import verify
 from pipeline.watch import Stop
 from schemas.execution_spec import RunSpec
 from schemas.manifest import Manifest, Snapshot
@@ -176,7 +176,7 @@ def defects_of(store: Store) -> list[str]:
     run_file = open_run(store)
     tongues = tongues_of(run_file, ())
     run = open_run_value(run_file, tongues.spellers)
-    return list(verify(run, store, decoders=tongues.decoders))
+    return [defect.text for defect in verify(run, store, decoders=tongues.decoders)]
 
 
 def assert_whole(store: Store, expected: list[dict[str, Any]], because: str = "") -> None:

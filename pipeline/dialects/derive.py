@@ -1,5 +1,6 @@
 """From a tokenizer, and its own chat template if it has one, to a dialect."""
 
+import reprlib
 from collections.abc import Sequence
 
 from pipeline.dialects.ends import NO_MARKERS, read_ends
@@ -14,9 +15,10 @@ from pipeline.dialects.stops import (
     leak_strings,
     user_stops,
 )
-from pipeline.dialects.tokenizer import Tokenizer, template_digest, tokenizer_digest
+from pipeline.dialects.tokenizer import Tokenizer, is_panic, template_digest, tokenizer_digest
+from pipeline.dialects.trial import check_bounded
 from schemas.dialect import Dialect
-from schemas.errors import ModelError
+from schemas.errors import ArboristError, ModelError
 
 __all__ = ["derive_dialect", "opening_ids", "require_chat"]
 
@@ -26,8 +28,23 @@ def derive_dialect(tokenizer: Tokenizer, *, eos_ids: Sequence[int] = ()) -> Dial
 
     Without a template it has no markers, and only plain texts can be said in it.
     """
-    template = template_digest(tokenizer)
-    return _chat(tokenizer, template, eos_ids) if template else _plain(tokenizer, eos_ids)
+    try:
+        template = template_digest(tokenizer)
+        if template:
+            check_bounded(tokenizer)
+            return _chat(tokenizer, template, eos_ids)
+        return _plain(tokenizer, eos_ids)
+    except ArboristError:
+        raise
+    # A tokenizer is made of files that may say anything; what it does then is its own.
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
+        raise ModelError(
+            f"The tokenizer in {tokenizer.name_or_path} cannot be used: reading and writing small "
+            f"texts with it ends in {type(error).__name__}: {reprlib.repr(str(error))}. Its files "
+            "are damaged or do not belong together; fetch the model again."
+        ) from error
 
 
 def require_chat(dialect: Dialect, name: str) -> None:

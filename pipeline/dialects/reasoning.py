@@ -104,8 +104,8 @@ def _strips_blank(tokenizer: Tokenizer, tags: Tags, blank: str) -> bool:
     if found not in (plain, plain + blank):
         raise unusable(
             tokenizer,
-            f"where it strips reasoning it leaves {found!r} before an answer, and {plain!r} "
-            "before one without reasoning",
+            f"where it strips reasoning it leaves {found[:200]!r} before an answer, and "
+            f"{plain[:200]!r} before one without reasoning",
         )
     return found == plain
 

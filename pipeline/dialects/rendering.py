@@ -21,6 +21,7 @@ FROZEN_DAY = date(2024, 7, 26)
 day that Llama 3 names where the date is not known."""
 
 _STYLES = ("What{}z", "how{}s", "I{}", "7{}31", "Что{}ю", "漢字{}語", "Émoi{}")
+_LONGEST = 300
 _NUMBERS = ("402", "517", "638", "749", "851", "963")
 
 
@@ -58,7 +59,7 @@ def render(tokenizer: Tokenizer, messages: Messages, *, ask: bool = False) -> st
     # A template is a program of the model's own and may fail in any way.
     except Exception as error:
         roles = ", ".join(message["role"] for message in messages)
-        reason = str(error).strip().rstrip(".") or type(error).__name__
+        reason = str(error).strip().rstrip(".")[:_LONGEST] or type(error).__name__
         raise unusable(tokenizer, f"it refuses the turns {roles} ({reason})") from error
     return text
 
@@ -109,9 +110,14 @@ def _shared(tokenizer: Tokenizer, markers: Sequence[Marker]) -> Marker:
             raise unusable(
                 tokenizer,
                 f"the tokens around turns are not the same in every conversation "
-                f"({decode(tokenizer, markers[0])!r} here, {decode(tokenizer, marker)!r} there)",
+                f"({_shown(decode(tokenizer, markers[0]))} here, "
+                f"{_shown(decode(tokenizer, marker))} there)",
             )
     return shared
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}...")
 
 
 def is_blank(tokenizer: Tokenizer, ids: Marker) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,6 +13,7 @@ from schemas.records import Ids
 
 _CONTENT = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "added_tokens.json")
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
+_MOST_IDS = 2**31
 _DECIDES_IDS = ("_token", "_tokens", "_tokens_decoder", "add_prefix_space", "legacy")
 """How the names of settings end that have a say in which ids a text becomes."""
 
@@ -95,7 +97,9 @@ def declared_bos_ids(location: str) -> tuple[int, ...]:
     for file in (directory / "config.json", directory / "generation_config.json"):
         content = _content(file)
         # Where a model also sees or hears, its texts have a part of their own.
-        for part in (content, content.get("text_config") or {}):
+        for part in (content, content.get("text_config")):
+            if not isinstance(part, dict):
+                continue
             found += _token_ids(file, part, "bos_token_id")
     return tuple(dict.fromkeys(found))
 
@@ -105,9 +109,9 @@ def _token_ids(file: Path, content: dict[str, Any], key: str) -> tuple[int, ...]
     if found is None:
         return ()
     ids = found if isinstance(found, list) else [found]
-    if not all(type(i) is int and i >= 0 for i in ids):
+    if not all(type(i) is int and 0 <= i < _MOST_IDS for i in ids):
         raise ModelError(
-            f"{key} in {file} is {found!r}; expected a token id or a list of token ids."
+            f"{key} in {file} is {reprlib.repr(found)}; expected a token id or a list of them."
         )
     return tuple(ids)
 
@@ -117,8 +121,12 @@ def _content(file: Path) -> dict[str, Any]:
 
 
 def _directory(location: str) -> Path:
-    directory = Path(location.removeprefix("file://")).expanduser()
-    if not directory.is_dir():
+    try:
+        directory = Path(location.removeprefix("file://")).expanduser()
+        there = directory.is_dir()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelError(f"{location!r} is no directory: {error}.") from error
+    if not there:
         raise ModelError(
             f"There is no model directory at {location}. Expected a local directory with the "
             "weights, the tokenizer and, where it chats, the template of one model. Nothing is "
@@ -135,8 +143,11 @@ def _load(directory: Path) -> Tokenizer:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
             directory, local_files_only=True, trust_remote_code=False
         )
-    # What a broken or missing file raises depends on the tokenizer's class and on the file.
-    except Exception as error:
+    # What a broken or missing file raises depends on the tokenizer's class and on the file; that of
+    # Rust's is no Exception.
+    except BaseException as error:
+        if not (isinstance(error, Exception) or is_panic(error)):
+            raise
         raise ModelError(
             f"No tokenizer could be loaded from {directory}: {_first_line(error)} Expected "
             "tokenizer.json and tokenizer_config.json, complete, of a kind that the installed "
@@ -145,7 +156,12 @@ def _load(directory: Path) -> Tokenizer:
     return tokenizer
 
 
-def _first_line(error: Exception) -> str:
+def is_panic(error: BaseException) -> bool:
+    """Whether the Rust behind tokenizers gave up."""
+    return type(error).__name__ == "PanicException"
+
+
+def _first_line(error: BaseException) -> str:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0].strip()
     return line if line.endswith(".") else f"{line}."
 
@@ -159,8 +175,10 @@ def _settings(file: Path) -> bytes:
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{file} is not JSON: {error}. Fetch the model again.") from error
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read: {error.strerror}.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{file} does not hold a JSON object. Fetch the model again.")
     return content

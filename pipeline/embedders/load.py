@@ -17,6 +17,7 @@ _EXPECTED = (
     f"expected `{HASHING}`, or a directory as model2vec or sentence-transformers save it: "
     "modules.json, config.json, tokenizer.json, model.safetensors"
 )
+_PICKLED = {".bin", ".pt", ".pth", ".pkl", ".ckpt"}
 _SETTINGS = {".json", ".txt", ".model"}
 """Suffixes of the files that say how a model's weights are used."""
 
@@ -30,8 +31,10 @@ def load_embedder(location: str) -> Embedder:
     make = static.StaticEmbedder if _is_static(folder) else sentence.SentenceEmbedder
     try:
         return make(str(folder))
-    except Exception as error:
-        # Broken files make the libraries raise all kinds of errors.
+    except BaseException as error:
+        # Broken files make the libraries raise all kinds of errors; that of Rust's is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelError(
             f"{folder}: cannot be loaded as an embedder: {type(error).__name__}: {error}. It looks "
             "broken or cut short; make or download it again."
@@ -66,7 +69,10 @@ def embedder_digest(location: str) -> str:
 
 
 def _directory(location: str) -> Path:
-    folder = Path(location.removeprefix("file://")).expanduser()
+    try:
+        folder = Path(location.removeprefix("file://").replace("\0", "?")).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"{location}: is no directory: {error}.") from error
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such directory"
         raise ModelError(
@@ -83,7 +89,8 @@ def _is_static(folder: Path) -> bool:
     config = _read_json(folder / "config.json")
     is_static = isinstance(config, dict) and config.get("model_type") == "model2vec"
     missing = {"tokenizer.json"} - names if is_static else {"modules.json"} - names
-    if not any(_is_weights(file) for file in files):
+    _refuse_code(folder)
+    if not any(file.suffix == ".safetensors" for file in files):
         missing.add("weights (*.safetensors)")
     if missing:
         found = ", ".join(file.name for file in files[:8]) or "nothing of a model"
@@ -98,21 +105,38 @@ def _read_json(file: Path) -> Any:
         return None
     try:
         return json.loads(file.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{file}: not JSON: {error}; make or download the model again.") from error
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """The files that matter: of the model itself and of each of its modules."""
-    modules = _read_json(folder / "modules.json") or []
-    paths = {str(module.get("path", "")) for module in modules if isinstance(module, dict)}
+    paths = {str(module.get("path", "")) for module in _modules(folder)}
     for place in sorted({folder, *(folder / path for path in paths)}):
+        if not place.resolve().is_relative_to(folder.resolve()):
+            raise ModelError(f"{folder}/modules.json: leads to {place}, out of the model's folder.")
         files = [file for file in place.glob("*") if file.is_file()]
-        # Weights may lie there in two forms, of which the libraries take the safe one.
-        safe = any(file.suffix == ".safetensors" for file in files)
-        weights = ".safetensors" if safe else ".bin"
-        yield from (file for file in files if file.suffix in _SETTINGS | {weights})
+        yield from (file for file in files if file.suffix in _SETTINGS | {".safetensors"})
+        pickled = [file for file in files if file.suffix in _PICKLED]
+        if pickled and not any(file.suffix == ".safetensors" for file in files):
+            raise ModelError(
+                f"{pickled[0]}: holds weights as a pickle, which is a program; expected "
+                "*.safetensors. Save the model again with safe_serialization."
+            )
 
 
-def _is_weights(file: Path) -> bool:
-    return file.suffix in {".safetensors", ".bin"}
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    found = _read_json(folder / "modules.json") or []
+    modules = found if isinstance(found, list) else [found]
+    return [module for module in modules if isinstance(module, dict)]
+
+
+def _refuse_code(folder: Path) -> None:
+    """Modules are named by classes; those of others would be code that the model brings along."""
+    for module in _modules(folder):
+        named = str(module.get("type", ""))
+        if not named.startswith("sentence_transformers."):
+            raise ModelError(
+                f"{folder}/modules.json: found a module of type {named[:100]}, expected types of "
+                "sentence_transformers only: code that a model brings along is never run."
+            )

@@ -38,8 +38,9 @@ def _room_for(location: str) -> int:
 def _rank(location: str) -> int:
     """The highest of its ranks."""
     config = read_adapter_config(location)
-    found = [config.get("r"), *(config.get("rank_pattern") or {}).values()]
-    ranks = [rank for rank in found if isinstance(rank, int) and rank > 0]
+    pattern = config.get("rank_pattern") or {}
+    found = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else [None])]
+    ranks = [rank for rank in found if type(rank) is int and rank > 0]
     if len(ranks) < len(found):
         raise ModelError(
             f"{location}/{ADAPTER_CONFIG}: found r: {config.get('r')!r} and rank_pattern: "

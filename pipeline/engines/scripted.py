@@ -5,6 +5,7 @@ depends on its seed alone, never on the engine, the order, or the clock, so a ru
 engines ends with the rows of one that did not.
 """
 
+import threading
 import time
 from collections import deque
 from itertools import count
@@ -13,6 +14,7 @@ import numpy as np
 
 from pipeline.engines.scripted_author import VOCAB_SIZE, Author, Turn
 from pipeline.engines.scripted_config import ScriptedConfig
+from pipeline.engines.scripted_delivery import Delivery
 from pipeline.engines.scripted_logprobs import TOKEN_LOGPROB, scripted_top_logprobs
 from pipeline.engines.validity import EngineLimits, refuse, why_invalid
 from schemas.errors import EngineError
@@ -31,6 +33,9 @@ __all__ = ["TOKEN_LOGPROB", "WEIGHTS", "ScriptedConfig", "ScriptedEngine"]
 
 WEIGHTS = "scripted"
 
+_HANG_S = 0.01
+"""A step in which nothing happens takes this long, so that it does not keep a CPU busy."""
+
 
 class ScriptedEngine:
     """Runs up to `max_num_seqs` children at once; each takes the steps its length asks for."""
@@ -40,6 +45,7 @@ class ScriptedEngine:
         self._incarnation = incarnation
         self._faulty = config.faulty(incarnation)
         self._poison = config.poison.encode() if config.poison and self._faulty else None
+        self._delivery = _delivery(config) if self._faulty else None
         self._author = Author(config)
         self._limits = EngineLimits(config.context, VOCAB_SIZE, max_top_logprobs=VOCAB_SIZE)
         self._own_seeds = count(incarnation << 48)
@@ -58,6 +64,9 @@ class ScriptedEngine:
 
     def start(self) -> EngineReport:
         """Load nothing."""
+        time.sleep(self._config.load_s)
+        if self._config.hang_start and self._faulty:
+            threading.Event().wait()
         if self._config.fail_start and self._faulty:
             raise EngineError(
                 f"the scripted engine (incarnation {self._incarnation}) fails to start, as its "
@@ -85,7 +94,7 @@ class ScriptedEngine:
     def step(self) -> list[Outcome]:
         """Advance all running children by `tokens_per_step`."""
         outcomes, self._refused = self._refused, []
-        if not (self._num_running or self._num_waiting) or self._hangs():
+        if not self.has_work() or self._hangs():
             return outcomes
         self._die_if_asked()
         self._admit()
@@ -95,11 +104,12 @@ class ScriptedEngine:
         done = self._running.pop(self._steps, [])
         self._num_running -= len(done)
         self._finished += len(done)
+        done = done if self._delivery is None else self._delivery.hand_out(self._steps, done)
         return outcomes + done if outcomes else done
 
     def has_work(self) -> bool:
         """Whether a step could yield anything."""
-        return bool(self._refused or self._num_running or self._num_waiting)
+        return bool(self._refused or self._num_running or self._num_waiting or self._delivery)
 
     def stats(self) -> EngineStats:
         """Counters since the start."""
@@ -117,12 +127,16 @@ class ScriptedEngine:
         """Drop all work."""
         self._closed = True
         self._refused, self._running = [], {}
+        self._delivery = None
         self._waiting.clear()
         self._num_running = self._num_waiting = 0
 
     def _hangs(self) -> bool:
         limit = self._config.hang_after
-        return self._faulty and limit is not None and self._finished >= limit
+        hangs = self._faulty and limit is not None and self._finished >= limit
+        if hangs:
+            time.sleep(_HANG_S)
+        return hangs
 
     def _die_if_asked(self) -> None:
         limit = self._config.die_after
@@ -168,6 +182,12 @@ class ScriptedEngine:
             key = ChildKey(request.parent_id, request.kind, index)
             outcome = _outcome(key, turn, sampling)
             self._running.setdefault(last_step, []).append(outcome)
+
+
+def _delivery(config: ScriptedConfig) -> Delivery | None:
+    if not (config.repeat_share or config.late_share):
+        return None
+    return Delivery(repeat_share=config.repeat_share, late_share=config.late_share)
 
 
 def _outcome(key: ChildKey, turn: Turn, sampling: Sampling) -> Outcome:

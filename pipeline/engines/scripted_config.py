@@ -10,20 +10,20 @@ from pydantic.dataclasses import dataclass
 from schemas.errors import SpecError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ScriptedConfig:
     """The default is a fast, healthy engine whose turns are all different."""
 
-    max_num_seqs: Annotated[int, Field(ge=1)] = 256
-    context: Annotated[int, Field(ge=2)] = 1 << 20
-    step_s: Annotated[float, Field(ge=0)] = 0.0
+    max_num_seqs: Annotated[int, Field(ge=1, le=2**31 - 1)] = 256
+    context: Annotated[int, Field(ge=2, le=2**31 - 1)] = 1 << 20
+    step_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Time a step takes."""
-    tokens_per_step: Annotated[int, Field(ge=1)] = 16
+    tokens_per_step: Annotated[int, Field(ge=1, le=2**31 - 1)] = 16
     """By each running child."""
-    mean_tokens: Annotated[float, Field(ge=1)] = 80.0
+    mean_tokens: Annotated[float, Field(ge=1, le=2**31 - 1)] = 80.0
     """A token is a byte."""
     sigma: Annotated[float, Field(ge=0, le=3)] = 0.5
     """Spread of the log-normal lengths; 0 makes them all alike."""
@@ -38,15 +38,23 @@ class ScriptedConfig:
     fail_share: Share = 0.0
     """Children that end as a failure with reason `engine`."""
 
+    load_s: Annotated[float, Field(ge=0)] = 0.0
+    """Time that a start takes."""
     fail_start: bool = False
+    hang_start: bool = False
+    """A start never ends."""
     die_after: Count | None = None
     """A step raises once so many children have finished."""
     hang_after: Count | None = None
     """Steps stand still once so many children have finished."""
     poison: Annotated[str, Field(min_length=1)] | None = None
     """A prompt that holds this text kills the engine."""
+    repeat_share: Share = 0.0
+    """Outcomes that are handed out again in the next step."""
+    late_share: Share = 0.0
+    """Outcomes that are held back for some steps."""
     faulty_incarnations: tuple[int, ...] | None = None
-    """Only these have the four faults above; None: all."""
+    """Only these have the faults from `fail_start` on; None: all."""
 
     def __post_init__(self) -> None:
         if sum(self.habits.values()) > 1:

@@ -65,7 +65,8 @@ class VllmEngine:
     def start(self) -> EngineReport:
         """Load the model."""
         installed = require_one_vllm()
-        weights = weights_digest(self._config.model, self._config.adapter)
+        code = bool(self._config.args.get("trust_remote_code"))
+        weights = weights_digest(self._config.model, self._config.adapter, code=code)
         self._hold_process()
         set_environment(self._config)
         engine = self._load()

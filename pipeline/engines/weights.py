@@ -19,12 +19,13 @@ BLOCK_BYTES = 4096
 MAX_HEADER_BYTES = 100 << 20
 
 
-def weights_digest(location: str, adapter: str | None = None) -> str:
+def weights_digest(location: str, adapter: str | None = None, *, code: bool = False) -> str:
     """Digest of a model directory: config, index, and of each weights file its header, its length
     and sampled blocks of its content. The same of the adapter that it writes with, if any.
 
     Headers alone would not tell a fine-tuned checkpoint from its base, and reading everything
-    takes minutes for a large model. Where the directory lies does not matter.
+    takes minutes for a large model. Where the directory lies does not matter. With `code`, also of
+    the code that the model brings along, where it shall be run.
     """
     folder = model_directory(location)
     hasher = hashlib.blake2b(digest_size=32)
@@ -35,6 +36,8 @@ def weights_digest(location: str, adapter: str | None = None) -> str:
     for file in files:
         for part in _parts(file, num_blocks):
             _update(hasher, file.name, part)
+    for file in sorted(folder.glob("*.py")) if code else ():
+        _update(hasher, file.name, file.read_bytes())
     if adapter is not None:
         _update_with_adapter(hasher, adapter)
     return hasher.hexdigest()
@@ -81,7 +84,10 @@ def model_directory(location: str) -> Path:
 
 
 def _local(location: str) -> Path:
-    return Path(location.removeprefix("file://")).expanduser()
+    try:
+        return Path(location.removeprefix("file://").replace("\0", "?")).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"{location}: is no directory: {error}.") from error
 
 
 def _update(hasher: "hashlib.blake2b", name: str, part: bytes) -> None:
@@ -103,7 +109,7 @@ def _read_if_there(file: Path, *, needed: bool) -> bytes:
 def _weights_files(folder: Path) -> list[Path]:
     index = folder / INDEX
     if index.is_file():
-        names = sorted(set(_read_json(index.read_bytes(), index)["weight_map"].values()))
+        names = _named_in(index)
     else:
         names = sorted(file.name for file in folder.glob("*.safetensors"))
     if not names:
@@ -118,6 +124,16 @@ def _weights_files(folder: Path) -> list[Path]:
             f"there, {missing[0]} among them; download the model again."
         )
     return [folder / name for name in names]
+
+
+def _named_in(index: Path) -> list[str]:
+    """Files beside the index, and nowhere else."""
+    named = _read_json(index.read_bytes(), index).get("weight_map")
+    names = list(named.values()) if isinstance(named, dict) else []
+    beside = {name for name in names if isinstance(name, str) and Path(name).name == name}
+    if not names or len(beside) < len(set(map(repr, names))):
+        raise _broken(index)
+    return sorted(beside)
 
 
 class Layout(NamedTuple):
@@ -151,9 +167,10 @@ def _layout(stream: BinaryIO, file: Path) -> Layout:
     try:
         spans = [entry["data_offsets"] for name, entry in entries.items() if name != "__metadata__"]
         tensors = sorted((start + begin, start + end) for begin, end in spans)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _broken(file) from error
-    if tensors and tensors[-1][1] > num_bytes:
+    inside = (start <= begin <= end <= num_bytes for begin, end in tensors)
+    if not all(type(place) is int for span in tensors for place in span) or not all(inside):
         raise _broken(file)
     return Layout(header, num_bytes, tensors)
 
@@ -176,7 +193,7 @@ def _blocks(layout: Layout, num_blocks: int) -> list[tuple[int, int]]:
 def _read_json(payload: bytes, file: Path) -> dict[str, Any]:
     try:
         found = json.loads(payload)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(file) from error
     if not isinstance(found, dict):
         raise _broken(file)

@@ -12,7 +12,8 @@ from itertools import groupby
 
 from pipeline.plan.plan import Plan, parents_per_wave
 from pipeline.tree.recipe import Recipe
-from schemas.generation_spec import GenerationSpec
+from schemas.errors import CorruptData
+from schemas.generation_spec import MAX_NUMBERS, GenerationSpec
 from schemas.wave_id import WaveId
 
 
@@ -20,6 +21,13 @@ def child_waves(
     spec: GenerationSpec, recipe: Recipe, wave: WaveId, frontier: int
 ) -> Iterator[WaveId]:
     """The waves that a committed wave's frontier is cut into."""
+    parents = min(parents_per_wave(spec, recipe, wave.level), MAX_NUMBERS)
+    most = parents * (recipe.rule(spec, wave.level).asked + 1)
+    if frontier > most or (frontier and wave.level >= recipe.num_levels(spec)):
+        raise CorruptData(
+            f"wave {wave.name}: its manifest has {frontier} nodes to expand, expected at most "
+            f"{most if wave.level < recipe.num_levels(spec) else 0}; it is not of this run's plan."
+        )
     if frontier:
         per_wave = parents_per_wave(spec, recipe, wave.level + 1)
         yield from map(wave.block, range(-(-frontier // per_wave)))
@@ -81,8 +89,10 @@ class Agenda:
 def planned_waves(
     spec: GenerationSpec, recipe: Recipe, plan: Plan, committed: Mapping[str, int]
 ) -> Iterator[tuple[WaveId, bool]]:
-    """Every wave that is known to exist, with whether it is committed, in plan order."""
-    for cohort in range(plan.cohorts):
+    """Every wave that is known to exist, with whether it is committed, in plan order; of the
+    cohorts after the last that has begun, only the first."""
+    begun = 1 + max((WaveId.parse(name).cohort for name in committed), default=-1)
+    for cohort in range(min(plan.cohorts, begun + 1)):
         waiting = [WaveId((cohort,))]
         while waiting:
             wave = waiting.pop()

@@ -13,7 +13,8 @@ class BusyTime:
         """The union: intervals that do not touch, in order."""
 
     def add(self, start: float, stop: float) -> None:
-        """One more interval, which ends after it starts."""
+        """One more interval; where a clock was set back, so that it ends before it starts, it has
+        no length."""
         place, joined = self._joined(start, stop)
         self.total += self._gain(joined, place)
         self._apart[place] = [joined]
@@ -25,6 +26,7 @@ class BusyTime:
 
     def _joined(self, start: float, stop: float) -> tuple[slice, tuple[float, float]]:
         """What an interval touches, and what they are together."""
+        stop = max(start, stop)
         first = bisect_left(self._apart, start, key=itemgetter(1))
         last = bisect_right(self._apart, stop, key=itemgetter(0))
         touched = self._apart[first:last]

@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from pipeline.tree.recipe import Recipe
-from schemas.generation_spec import GenerationSpec
+from schemas.errors import SpecError
+from schemas.generation_spec import MAX_FANOUT, MAX_NUMBERS, GenerationSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ def parents_per_wave(spec: GenerationSpec, recipe: Recipe, level: int) -> int:
 
 def make_plan(spec: GenerationSpec, recipe: Recipe, trees: int) -> Plan:
     """Count without enumerating: waves with equally many parents are counted together."""
+    if not 0 < trees <= MAX_NUMBERS:
+        raise SpecError(
+            f"generation.roots: found {trees:,} trees (a first fan-out above {MAX_FANOUT:,} makes "
+            f"several of each root), expected 1 to {MAX_NUMBERS:,}."
+        )
     per_cohort = min(spec.bounds.trees_per_cohort, parents_per_wave(spec, recipe, 1), trees)
     cohorts = math.ceil(trees / per_cohort)
     waves = Counter({per_cohort: trees // per_cohort})

@@ -18,6 +18,7 @@ from itertools import groupby
 from pipeline.pool.division import divide
 from pipeline.pool.losses import Losses
 from schemas.errors import PoolError
+from schemas.prompt_hash import prompt_hash
 from schemas.records import ChildKey, Failure, Outcome, Request
 
 _HOMES_KEPT = 4096
@@ -125,14 +126,16 @@ class Dispatcher:
         seat = self._seats.pop(engine)
         self._homes = {wave: home for wave, home in self._homes.items() if home != engine}
         held = {key: request for key, request in seat.leased.items() if request is not None}
-        poisonous = self._losses.count(held) if blame else []
-        for key in poisonous:
-            del held[key]
+        condemned = self._losses.count(held) if blame else []
+        poisonous = {key: held.pop(key) for key in condemned}
         self.requeued += len(held)
         self._assign(self._rejoin(held), front=True)
         self._assign(seat.queue)
-        self._settle(poisonous)
-        return [Failure(key, "poison", _poisonous(key, self._attempts)) for key in poisonous]
+        self._settle(condemned)
+        return [
+            Failure(key, "poison", _poisonous(key, request, self._attempts))
+            for key, request in poisonous.items()
+        ]
 
     def abandon(self) -> None:
         """Forget all that was submitted; what engines still work on is refused when it comes."""
@@ -256,9 +259,10 @@ def _doubled(keys: list[ChildKey], known: set[ChildKey]) -> str:
     )
 
 
-def _poisonous(key: ChildKey, attempts: int) -> str:
+def _poisonous(key: ChildKey, request: Request, attempts: int) -> str:
     return (
         f"{attempts} engine(s) were lost while working on child {key.child_index} ({key.kind}) of "
-        f"parent {key.parent_id}, so it is set aside. Look at that parent's prompt; if engines die "
-        "for other reasons, raise `attempts` in the execution spec."
+        f"parent {key.parent_id} (wave {request.wave}, prompt {prompt_hash(request.prompt)} of "
+        f"{len(request.prompt)} tokens), so it is set aside. Look at that parent with `arborist "
+        "explain`; if engines die for other reasons, raise `attempts` in the execution spec."
     )

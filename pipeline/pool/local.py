@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from pipeline.pool.engine_loop import EngineLoop, Exchange
+from pipeline.pool.hosts import Host
 from pipeline.pool.pool import GroupPlan, PoolLimits
-from pipeline.pool.supervise import Host, SupervisedPool
+from pipeline.pool.supervise import SupervisedPool
 from schemas.records import EngineReport, Request
 
 _CLOSE_S = 10.0
@@ -14,7 +15,8 @@ _CLOSE_S = 10.0
 
 
 class LocalPool(SupervisedPool):
-    """Engines in this process. One that hangs is cut off: its thread lasts as long as its step."""
+    """Engines in this process. One that hangs is cut off, since a thread cannot be killed: it lasts
+    as long as its start or its step, and holds its device so long."""
 
     def __init__(
         self,

@@ -16,8 +16,14 @@ class PoolLimits(NamedTuple):
 
     attempts: int
     restarts: int
+    """Engines replaced because they raised or stalled."""
     start_s: float
+    """From its place until an engine has loaded."""
     stall_s: float
+    machine_restarts: int = 100
+    """Engines replaced because their process was killed or their node lost."""
+    wait_s: float = 1800.0
+    """For a place, where no engine of the group has loaded."""
 
 
 class GroupPlan(NamedTuple):
@@ -41,7 +47,9 @@ class PoolStats:
     engines: dict[str, EngineStats] = field(default_factory=dict)
     """By engine name, the live ones."""
     restarts: int = 0
-    """Engines replaced, but for those whose machine was taken away."""
+    """Engines replaced because they raised or stalled."""
+    machine_restarts: int = 0
+    """Engines replaced because their process was killed or their node lost."""
     requeued: int = 0
     """Children asked for again after their engine was lost."""
     refused: int = 0

@@ -7,14 +7,26 @@ packed. One call that listens is open to each engine that has work; more request
 
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from pipeline.pool.engine_loop import EngineLoop, Exchange
+from pipeline.pool.hosts import Host
 from pipeline.pool.pool import EngineFactory, GroupPlan, PoolLimits
-from pipeline.pool.ray_connection import in_one_line, is_own_ray, join_ray, leave_ray
-from pipeline.pool.supervise import Host, Preempted, SupervisedPool
+from pipeline.pool.ray_connection import (
+    in_one_line,
+    is_own_ray,
+    is_ray_lost,
+    is_ray_silent,
+    join_ray,
+    leave_ray,
+    require_ray,
+)
+from pipeline.pool.restarts import Killed, MachineLost, NodeLost, Preempted
+from pipeline.pool.supervise import SupervisedPool
 from pipeline.pool.wire import pack_outcomes, pack_requests, unpack_outcomes, unpack_requests
 from schemas.errors import ArboristError, EngineError
 from schemas.records import EngineReport, EngineStats, Request
@@ -25,8 +37,18 @@ _LISTEN_S = 0.5
 _LINGER_S = 0.05
 """How long a finished outcome waits for company, since each call costs the driver."""
 
+_NODE_DIED = "its node has died"
+"""Ray's words, since its error has no field for it."""
+
 _CLOSE_S = 20.0
 """How long engines have to free their devices at the end."""
+
+
+_LOST_CLOSE_S = 3.0
+"""The same, where the Ray that they belong to is lost."""
+
+_EXIT_S = 1.0
+"""How long a closed engine's process then lives: enough to answer."""
 
 
 class RayPool(SupervisedPool):
@@ -45,7 +67,7 @@ class RayPool(SupervisedPool):
 
     def pids(self) -> dict[str, int]:
         """The processes of the engines that have a place, by engine name."""
-        hosts = {engine.name: engine.host for engine in self._engines.values()}
+        hosts = {member.name: member.host for member in self._members}
         return {
             name: host.pid
             for name, host in hosts.items()
@@ -80,8 +102,18 @@ class EngineActor:
         return (pack_outcomes(outcomes) if outcomes else b""), stats
 
     def close(self, timeout_s: float) -> bool:
-        """Free the device."""
-        return self._loop.close(timeout_s)
+        """Free the device, and end: where Ray's head is lost, nobody else would see to that."""
+        closed = self._loop.close(timeout_s)
+        threading.Timer(_EXIT_S, os._exit, [0]).start()
+        return closed
+
+
+@cache
+def _engine_actor() -> Any:
+    """One class for all engines: Ray's head is told of each class, and waited for."""
+    import ray
+
+    return ray.remote(EngineActor)
 
 
 class _RayFleet:
@@ -104,6 +136,7 @@ class _RayFleet:
     def wait(self, timeout_s: float) -> None:
         import ray
 
+        require_ray()
         self._hosts = [host for host in self._hosts if not host.killed]
         refs = [ref for host in self._hosts for ref in host.pending()]
         if not refs:
@@ -116,7 +149,7 @@ class _RayFleet:
             host.ready = ready
 
     def shortage(self, group: GroupPlan) -> str:
-        return _shortage(group)
+        return "Ray's head does not answer" if is_ray_silent() else _shortage(group)
 
     def close(self, hosts: Sequence[Host]) -> None:
         if not self._joined:
@@ -125,9 +158,10 @@ class _RayFleet:
 
         self._joined = False
         if ray.is_initialized():
-            closing = [host.close() for host in hosts if isinstance(host, _RayHost) and host.placed]
+            closing = [host.close() for host in hosts if isinstance(host, _RayHost) and host.loaded]
             if closing:
-                ray.wait(closing, num_returns=len(closing), timeout=_CLOSE_S)
+                patience_s = _LOST_CLOSE_S if is_ray_lost() else _CLOSE_S
+                ray.wait(closing, num_returns=len(closing), timeout=patience_s)
             for host in hosts:
                 host.kill()
         leave_ray()
@@ -135,11 +169,9 @@ class _RayFleet:
 
 class _RayHost:
     def __init__(self, group: GroupPlan, incarnation: int) -> None:
-        import ray
-
         threads = max(1, math.floor(group.cpus))
         self._actor = (
-            ray.remote(EngineActor)
+            _engine_actor()
             .options(
                 num_cpus=group.cpus,
                 num_gpus=group.gpus,
@@ -161,6 +193,11 @@ class _RayHost:
     @property
     def placed(self) -> bool:
         return self.pid is not None
+
+    @property
+    def loaded(self) -> bool:
+        """Whether it holds a device that it can free in order; one that loads cannot be stopped."""
+        return self._reporting is None
 
     def pending(self) -> list[Any]:
         """The calls that news may come from."""
@@ -216,10 +253,19 @@ def _result(ended: Any) -> Any:
             raise error.cause from None
         raise EngineError(f"its actor failed: {error.cause}") from error
     except RayActorError as error:
-        kind = Preempted if error.preempted else EngineError
-        raise kind(f"its process is gone: {in_one_line(error)}") from error
+        raise _machine_lost(error) from error
     except RayError as error:
         raise EngineError(f"Ray lost it: {in_one_line(error)}") from error
+
+
+def _machine_lost(error: Any) -> MachineLost:
+    """What is known of a process that is gone."""
+    said = in_one_line(error)
+    if error.preempted:
+        return Preempted(f"its node was preempted: {said}")
+    if _NODE_DIED in said:
+        return NodeLost(f"its node is gone: {said}")
+    return Killed(f"its process is gone: {said}")
 
 
 # What the groups ask of it.

@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.pool.ray_connection import in_one_line, join_ray, leave_ray
+from pipeline.pool.ray_connection import in_one_line, join_ray, leave_ray, require_ray
 from pipeline.pool.tasks import Array, Join, Split
 from schemas.errors import ArboristError, PoolError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_LOOK_S = 1.0
+"""How long to wait for a result before it is asked whether Ray is still there."""
 
 _AHEAD = 2
 """Calls in flight for each CPU."""
@@ -111,6 +114,8 @@ def _result(ref: Any) -> Any:
     from ray.exceptions import RayError, RayTaskError
 
     try:
+        while not ray.wait([ref], timeout=_LOOK_S)[0]:
+            require_ray()
         return ray.get(ref)
     except RayTaskError as error:
         if isinstance(error.cause, ArboristError):

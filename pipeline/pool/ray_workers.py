@@ -9,11 +9,19 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from pipeline.pool.measuring import ENVIRONMENT, Measuring, pack, unpack
 from pipeline.pool.parts import ATTEMPTS, Assembly, Part, WorkerLimits, cut
-from pipeline.pool.ray_connection import in_one_line, is_own_ray, join_ray, leave_ray
+from pipeline.pool.ray_connection import (
+    in_one_line,
+    is_own_ray,
+    is_ray_lost,
+    join_ray,
+    leave_ray,
+    require_ray,
+)
 from pipeline.pool.workers import Measured, MeasureFactory
 from schemas.errors import ArboristError, PoolError
 from schemas.measures import Turns
@@ -75,6 +83,7 @@ class RayWorkers:
         """Waves finished since the last call."""
         if self._error is None:
             try:
+                require_ray()
                 self._receive()
                 self._send()
             except ArboristError as error:
@@ -96,8 +105,9 @@ class RayWorkers:
 
         self._joined = False
         if ray.is_initialized():
+            lost = is_ray_lost()
             for seat in self._seats:
-                seat.kill()
+                seat.dismiss() if lost else seat.kill()
         self._queue.clear()
         self._done.clear()
         leave_ray()
@@ -183,6 +193,17 @@ class _Actor:
     def measure(self, payload: bytes) -> bytes:
         return self._measuring.measure(payload)
 
+    def end(self) -> None:
+        os._exit(0)
+
+
+@cache
+def _worker_actor() -> Any:
+    """One class for all workers: Ray's head is told of each class, and waited for."""
+    import ray
+
+    return ray.remote(_Actor)
+
 
 class _Seat:
     """One actor, and what it was sent."""
@@ -190,10 +211,8 @@ class _Seat:
     def __init__(
         self, make_measure: MeasureFactory, cpus: float, losses: int, since: float
     ) -> None:
-        import ray
-
         self._actor = (
-            ray.remote(_Actor)
+            _worker_actor()
             .options(
                 num_cpus=cpus,
                 num_gpus=0,
@@ -247,6 +266,10 @@ class _Seat:
         import ray
 
         ray.kill(self._actor)
+
+    def dismiss(self) -> None:
+        """Let it end by itself, where Ray cannot kill."""
+        self._actor.end.remote()
 
 
 class _Lost(Exception):

@@ -8,14 +8,15 @@ answers. Time in which nobody looked is not counted against it.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from pipeline.pool.dispatch import Dispatcher
 from pipeline.pool.engine_loop import Exchange
+from pipeline.pool.hosts import Fleet
+from pipeline.pool.members import Group, Member
 from pipeline.pool.pool import GroupPlan, PoolLimits, PoolStats
-from schemas.errors import ArboristError, EngineError, ModelError, PoolError
-from schemas.records import EngineReport, EngineStats, Outcome, Request
+from pipeline.pool.restarts import Restarts, blames_children, is_machines
+from schemas.errors import EngineError, ModelError, NoEngine, PoolError
+from schemas.records import EngineReport, Failure, Outcome, Request
 
 _log = logging.getLogger(__name__)
 
@@ -25,74 +26,9 @@ _LOOK_S = 0.25
 _GLANCE_S = 1.0
 """At most this much between two looks counts as time in which an engine stood still."""
 
-
-class Preempted(EngineError):
-    """An engine was lost because its machine was taken away: nobody's fault."""
-
-
-class Host(Protocol):
-    """Where one incarnation of an engine lives. No method waits."""
-
-    def is_placed(self) -> bool:
-        """Whether it has a place to run; loading begins then."""
-        ...
-
-    def report(self) -> EngineReport | None:
-        """What it loaded, or None while it loads. Raises what ended it."""
-        ...
-
-    def send(self, requests: Sequence[Request]) -> None:
-        """Hand it requests, perhaps none, and listen for what it finishes."""
-        ...
-
-    def receive(self) -> Exchange | None:
-        """What it said since the last call, None for nothing. Raises what ended it."""
-        ...
-
-    def kill(self) -> None:
-        """End it at once, or cut it off where that cannot be done."""
-        ...
-
-
-class Fleet(Protocol):
-    """What a pool needs of the place where its engines live."""
-
-    def launch(self, group: GroupPlan, incarnation: int) -> Host:
-        """Begin to start an engine."""
-        ...
-
-    def wait(self, timeout_s: float) -> None:
-        """Wait until some host may have news."""
-        ...
-
-    def shortage(self, group: GroupPlan) -> str:
-        """Why an engine may find no place, for an error message."""
-        ...
-
-    def close(self, hosts: Sequence[Host]) -> None:
-        """Let these engines end in order, and free what the fleet holds."""
-        ...
-
-
-@dataclass
-class _Group:
-    plan: GroupPlan
-    dispatcher: Dispatcher
-
-
-@dataclass
-class _Engine:
-    """A place in a group, and the incarnation that fills it."""
-
-    name: str
-    group: _Group
-    incarnation: int
-    host: Host
-    since: float
-    """When it was launched, placed, loaded, given work, or last seen to advance."""
-    placed: bool = False
-    report: EngineReport | None = None
-    stats: EngineStats = field(default_factory=EngineStats)
+_AGAIN = (
+    "and start the same command again: committed waves are kept, and the run goes on from there."
+)
 
 
 class SupervisedPool:
@@ -110,16 +46,13 @@ class SupervisedPool:
         self._fleet = fleet
         self._clock = clock
         self._groups = {
-            plan.name: _Group(plan, Dispatcher(lease=plan.lease, attempts=limits.attempts))
+            plan.name: Group(plan, Dispatcher(lease=plan.lease, attempts=limits.attempts), clock())
             for plan in groups
         }
-        self._engines: dict[str, _Engine] = {}
         self._reports: dict[EngineReport, None] = {}
         self._ready: list[Outcome] = []
         self._incarnations = 0
-        self._restarts = 0
-        self._cause: ArboristError | None = None
-        """What ended the last engine that was lost."""
+        self._restarts = Restarts(limits.restarts, limits.machine_restarts)
         self._looked_at = clock()
 
     def start(self) -> None:
@@ -127,11 +60,13 @@ class SupervisedPool:
         for group in self._groups.values():
             for index in range(group.plan.replicas):
                 self._launch(f"{group.plan.name}-{index}", group)
-        while not all(self._live(group) for group in self._groups.values()):
+        self._looked_at = self._clock()
+        for group in self._groups.values():
+            group.placed_at = self._looked_at
+        while lacking := [group for group in self._groups.values() if not group.live]:
             self._look(_LOOK_S)
-            for group in self._groups.values():
-                if not self._members(group):
-                    raise EngineError(self._none_left(group)) from self._cause
+            for group in lacking:
+                self._require_any(group, EngineError)
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take the requests of one wave, and hand engines what they have room for."""
@@ -170,63 +105,76 @@ class SupervisedPool:
         """A look at it now."""
         dispatchers = [group.dispatcher for group in self._groups.values()]
         return PoolStats(
-            engines={one.name: one.stats for one in self._engines.values() if one.report},
-            restarts=self._restarts,
+            engines={member.name: member.stats for member in self._members if member.report},
+            restarts=self._restarts.work,
+            machine_restarts=self._restarts.machines,
             requeued=sum(one.requeued for one in dispatchers),
             refused=sum(one.refused for one in dispatchers),
         )
 
     def close(self) -> None:
         """End all engines."""
-        engines, self._engines = self._engines, {}
-        self._fleet.close([engine.host for engine in engines.values()])
+        members = self._members
+        for group in self._groups.values():
+            group.members.clear()
+        self._fleet.close([member.host for member in members])
 
     # Engines come and go.
 
-    def _launch(self, name: str, group: _Group) -> None:
+    @property
+    def _members(self) -> list[Member]:
+        return [member for group in self._groups.values() for member in group.members.values()]
+
+    def _launch(self, name: str, group: Group) -> None:
         host = self._fleet.launch(group.plan, self._incarnations)
-        self._engines[name] = _Engine(name, group, self._incarnations, host, self._clock())
+        group.members[name] = Member(name, group, self._incarnations, host, self._clock())
         self._incarnations += 1
 
-    def _lose(self, engine: _Engine, error: EngineError) -> None:
+    def _lose(self, member: Member, error: EngineError) -> None:
         """Give its work to others and start another in its place, if the budget allows."""
-        self._cause = error
-        engine.host.kill()
-        del self._engines[engine.name]
-        preempted = isinstance(error, Preempted)
-        if engine.report:
-            lost = engine.group.dispatcher.lost(engine.name, blame=not preempted)
-            self._ready += lost
-        replaced = preempted or self._restarts < self._limits.restarts
-        _log.warning(
-            "engine %s (incarnation %d) was lost: %s; %s",
-            engine.name,
-            engine.incarnation,
-            error,
-            "starting another in its place" if replaced else "the restart budget is spent",
-        )
+        group = member.group
+        group.cause = error
+        member.host.kill()
+        del group.members[member.name]
+        replaced = self._restarts.pay(error, ever_loaded=group.ever_loaded)
+        then = "another is started in its place" if replaced else "no budget is left for another"
+        _log.warning("%s was lost: %s; %s (%s are spent)", member, error, then, self._restarts)
+        if member.report:
+            failures = group.dispatcher.lost(member.name, blame=blames_children(error))
+            self._set_aside(failures)
         if replaced:
-            self._restarts += 1 - preempted
-            self._launch(engine.name, engine.group)
+            self._launch(member.name, group)
 
-    def _members(self, group: _Group) -> list[_Engine]:
-        return [engine for engine in self._engines.values() if engine.group is group]
-
-    def _live(self, group: _Group) -> bool:
-        return any(engine.report for engine in self._members(group))
+    def _set_aside(self, failures: Sequence[Outcome]) -> None:
+        self._ready += failures
+        for failure in failures[:1]:
+            assert isinstance(failure, Failure)
+            more = f" ({len(failures) - 1} more were set aside with it)" * (len(failures) > 1)
+            _log.warning("%s%s", failure.message, more)
 
     def _require_engines(self) -> None:
         for group in self._groups.values():
-            if group.dispatcher.unfinished and not self._members(group):
-                raise PoolError(self._none_left(group)) from self._cause
+            if group.dispatcher.unfinished:
+                self._require_any(group, PoolError)
 
-    def _none_left(self, group: _Group) -> str:
+    def _require_any(self, group: Group, failed: type[EngineError] | type[PoolError]) -> None:
+        """Raise if nothing can come of a group: `failed` where the work is to blame."""
+        if not group.members:
+            machines = is_machines(group.cause, ever_loaded=group.ever_loaded)
+            raise (NoEngine if machines else failed)(self._none_left(group)) from group.cause
+        waited = self._looked_at - group.placed_at
+        if not group.live and waited > self._limits.wait_s:
+            raise NoEngine(
+                f"No place was found for any engine of group {group.plan.name!r} in "
+                f"{self._limits.wait_s:g} s (`wait_s`): {self._fleet.shortage(group.plan)}; "
+                f"{_waiting(group)}. Free or add what is missing, {_AGAIN}"
+            ) from group.cause
+
+    def _none_left(self, group: Group) -> str:
         return (
             f"No engine of group {group.plan.name!r} is left: {group.plan.replicas} were started, "
-            f"{self._restarts} of {self._limits.restarts} restarts are spent, and "
-            f"{group.dispatcher.unfinished} children wait for an answer. The last one ended with: "
-            f"{self._cause}. Mend that or raise `restarts`, and start the same command again: "
-            "committed waves are kept, and the run goes on from there."
+            f"{self._restarts} are spent, and {_waiting(group)}. The last one ended with: "
+            f"{group.cause}. Mend that or raise these budgets in the execution spec, {_AGAIN}"
         )
 
     # One look at all engines.
@@ -237,79 +185,77 @@ class SupervisedPool:
         now = self._clock()
         unseen = max(0.0, now - self._looked_at - _GLANCE_S)
         self._looked_at = now
-        for engine in list(self._engines.values()):
-            engine.since += unseen if engine.report else 0.0
+        for member in self._members:
+            member.since += unseen if member.report else 0.0
             try:
-                self._attend(engine, now)
+                self._attend(member, now)
             except EngineError as error:
-                self._lose(engine, error)
+                self._lose(member, error)
+        for group in self._groups.values():
+            if group.look(now, unseen):
+                shortage = self._fleet.shortage(group.plan)
+                _log.warning("%s still wait for a place: %s", group.waiting(), shortage)
         self._feed()
 
-    def _attend(self, engine: _Engine, now: float) -> None:
-        if not engine.report:
-            self._await_report(engine, now)
+    def _attend(self, member: Member, now: float) -> None:
+        if not member.report:
+            self._await_report(member, now)
             return
-        exchange = engine.host.receive()
+        exchange = member.host.receive()
         if exchange:
-            self._take_in(engine, exchange, now)
-        stalled = now - engine.since > self._limits.stall_s
-        if stalled and engine.group.dispatcher.holds(engine.name):
+            self._take_in(member, exchange, now)
+        stalled = now - member.since > self._limits.stall_s
+        if stalled and member.group.dispatcher.holds(member.name):
             raise EngineError(
-                f"it has work, but neither its steps ({engine.stats.steps}) nor its tokens "
-                f"({engine.stats.tokens}) advanced for {self._limits.stall_s:g} s (`stall_s`)"
+                f"it has work, but neither its steps ({member.stats.steps}) nor its tokens "
+                f"({member.stats.tokens}) advanced for {self._limits.stall_s:g} s (`stall_s`)"
             )
 
-    def _take_in(self, engine: _Engine, exchange: Exchange, now: float) -> None:
-        before, engine.stats = engine.stats, exchange.stats
-        if (before.steps, before.tokens) != (engine.stats.steps, engine.stats.tokens):
-            engine.since = now
-        dispatcher = engine.group.dispatcher
-        self._ready += dispatcher.accept(engine.name, engine.incarnation, exchange.outcomes)
+    def _take_in(self, member: Member, exchange: Exchange, now: float) -> None:
+        before, member.stats = member.stats, exchange.stats
+        if (before.steps, before.tokens) != (member.stats.steps, member.stats.tokens):
+            member.since = now
+        dispatcher = member.group.dispatcher
+        self._ready += dispatcher.accept(member.name, member.incarnation, exchange.outcomes)
 
-    def _await_report(self, engine: _Engine, now: float) -> None:
-        if not engine.placed and engine.host.is_placed():
-            engine.placed, engine.since = True, now
-        report = engine.host.report()
+    def _await_report(self, member: Member, now: float) -> None:
+        if not member.placed and member.host.is_placed():
+            member.placed, member.since = True, now
+        report = member.host.report()
         if report:
-            self._admit(engine, report, now)
-        elif now - engine.since > self._limits.start_s:
-            self._give_up_start(engine, now)
+            self._admit(member, report, now)
+        elif member.placed and now - member.since > self._limits.start_s:
+            raise EngineError(
+                f"it had not loaded {self._limits.start_s:g} s after it found its place (`start_s`)"
+            )
 
-    def _admit(self, engine: _Engine, report: EngineReport, now: float) -> None:
-        if report.weights != engine.group.plan.weights:
+    def _admit(self, member: Member, report: EngineReport, now: float) -> None:
+        group = member.group
+        if report.weights != group.plan.weights:
             raise ModelError(
-                f"Engine {engine.name} loaded other weights than the run's: expected digest "
-                f"{engine.group.plan.weights}, found {report.weights} ({report.backend} "
+                f"Engine {member.name} loaded other weights than the run's: expected digest "
+                f"{group.plan.weights}, found {report.weights} ({report.backend} "
                 f"{report.backend_version}). Point every engine at the model that the run was "
                 "planned with, or plan a new run for this model."
             )
-        _log.info("engine %s (incarnation %d) has loaded", engine.name, engine.incarnation)
+        _log.info("%s has loaded", member)
         self._reports[report] = None
-        engine.report, engine.since = report, now
-        engine.group.dispatcher.join(engine.name, engine.incarnation)
-
-    def _give_up_start(self, engine: _Engine, now: float) -> None:
-        """Its time to load is over; without a place it may wait as long as others do the work."""
-        if engine.placed:
-            raise EngineError(f"it had not loaded after {self._limits.start_s:g} s (`start_s`)")
-        shortage = self._fleet.shortage(engine.group.plan)
-        if not self._live(engine.group):
-            raise PoolError(
-                f"No place was found for engine {engine.name} in {self._limits.start_s:g} s, and "
-                f"its group has no other: {shortage}. Free or add what is missing, and start the "
-                "same command again."
-            )
-        _log.warning("engine %s still waits for a place: %s", engine.name, shortage)
-        engine.since = now
+        group.ever_loaded = True
+        member.report, member.since = report, now
+        group.dispatcher.join(member.name, member.incarnation)
 
     def _feed(self) -> None:
-        for engine in self._engines.values():
-            if not engine.report:
+        for member in self._members:
+            if not member.report:
                 continue
-            dispatcher = engine.group.dispatcher
-            idle = not dispatcher.holds(engine.name)
-            requests = dispatcher.take(engine.name)
+            dispatcher = member.group.dispatcher
+            idle = not dispatcher.holds(member.name)
+            requests = dispatcher.take(member.name)
             if idle and requests:
-                engine.since = self._clock()
+                member.since = self._clock()
             if requests or not idle:
-                engine.host.send(requests)
+                member.host.send(requests)
+
+
+def _waiting(group: Group) -> str:
+    return f"{group.dispatcher.unfinished} children wait for an answer"

@@ -225,6 +225,7 @@ def _turns(spec: GenerationSpec, opening: float) -> int:
     return max(spec.turns)
 
 
+@lru_cache(maxsize=16)
 def trees_per_root(fanout: int) -> int:
     """How many equal trees a first fan-out is planned as: 1 up to `MAX_FANOUT`."""
     least = math.ceil(fanout / MAX_FANOUT)

@@ -19,9 +19,9 @@ from pipeline.curate.versions import signed_here
 from pipeline.curate.whole_run.grove import Grove, Prompts
 from pipeline.pool.tasks import Tasks
 from pipeline.refine.prompts import read_prompts
-from pipeline.storage.open import open_store
 from pipeline.storage.paths import path_matrix
 from pipeline.storage.shards import read_shard
+from pipeline.storage.store import Store
 from schemas.dialect import Dialect
 from schemas.manifest import RunFile, ShardEntry, Snapshot
 from schemas.records import Role
@@ -34,7 +34,8 @@ Numbers = npt.NDArray[np.int64]
 class Source(NamedTuple):
     """A run, as far as reading its rows is concerned."""
 
-    location: str
+    store: Store
+    """Opened anew in each process."""
     run_id: str
     dialects: tuple[Dialect, ...]
     """By model index."""
@@ -63,11 +64,11 @@ class CohortFiles(NamedTuple):
     waves: tuple[WaveFiles, ...]
 
 
-def source_of(location: str, run_file: RunFile) -> Source:
+def source_of(store: Store, run_file: RunFile) -> Source:
     """How the rows of a run are read."""
     signed = signed_here(run_file.identity.curation)
     dialects = tuple(run_file.dialects[tongue] for tongue in run_file.tongues)
-    return Source(location, run_file.run_id, dialects, signed)
+    return Source(store, run_file.run_id, dialects, signed)
 
 
 def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[CohortFiles]:
@@ -133,7 +134,7 @@ class CohortRows:
 
 def read_cohort(files: CohortFiles) -> CohortRows:
     """Read the light columns of a cohort."""
-    store = open_store(files.source.location)
+    store = files.source.store
     columns = ["node_id", "tree_id", "path", "role", "origin"]
     table = pa.concat_tables(read_shard(store, wave.nodes, columns) for wave in files.waves)
     trees = table.column("tree_id").to_numpy().astype(np.int32)

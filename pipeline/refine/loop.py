@@ -29,7 +29,7 @@ from pipeline.refine.comparisons import (
 )
 from pipeline.refine.fallen import drop_list, merge
 from pipeline.storage.drops import drops_of, withdrawn_ids, write_drops
-from pipeline.storage.snapshots import latest, seal_snapshot
+from pipeline.storage.snapshots import latest, next_number, seal_snapshot
 from pipeline.storage.store import Store
 from schemas.drop_list import BIAS
 from schemas.errors import AlreadyExists, CorruptData, UserError
@@ -75,7 +75,7 @@ def refine(
     target, earlier = origins[-1], origins[:-1]
     _check_runs(target, earlier, asked.spec)
     # Read once: what another refinement withdraws meanwhile takes the number that ours would have.
-    newest = latest(target.store)
+    number, newest = next_number(target.store), latest(target.store)
     assert newest is not None, "the target's snapshot is one of its store"
     note("reading the rows")
     rows = _AllRows(origins, tasks)
@@ -86,7 +86,7 @@ def refine(
     _compare_conversations(rows, comparing, note)
     if not rows.sweep.drops and target.snapshot.number == newest.number:
         return newest
-    return _seal(rows, asked.spec, newest.number + 1, attempt)
+    return _seal(rows, asked.spec, number, attempt)
 
 
 def _withdrawn_since(target: Origin, newest: Snapshot) -> list[str]:
@@ -122,7 +122,7 @@ class _AllRows:
 
     def __init__(self, origins: Sequence[Origin], tasks: Tasks) -> None:
         self.origins = origins
-        sources = [source_of(o.store.location, o.run_file) for o in origins]
+        sources = [source_of(o.store, o.run_file) for o in origins]
         cohorts = [list(cohorts_of(s, o.snapshot)) for s, o in zip(sources, origins, strict=True)]
         self.census = take_census((c for some in cohorts for c in some), tasks)
         bounds = np.cumsum([0, *map(len, cohorts)]).tolist()

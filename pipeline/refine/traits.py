@@ -28,7 +28,6 @@ from pipeline.curate.whole_run.band_table import (
 )
 from pipeline.curate.whole_run.planes import vector_keys
 from pipeline.refine.census import CohortRows, Flags, Source, WaveFiles
-from pipeline.storage.open import open_store
 from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
 from pipeline.tree.prompt import visible_text
@@ -161,12 +160,11 @@ class _Wave(NamedTuple):
 def _waves(chosen: Chosen) -> Iterator[_Wave]:
     cohort = chosen.cohort
     source = cohort.files.source
-    store = open_store(source.location)
     for files, rows, ids in cohort.waves():
         wanted = chosen.wanted[rows]
         if wanted.any():
             role: Role = "assistant" if cohort.answers[rows[wanted][0]] else "user"
-            yield _Wave(store, source, files, rows, ids, wanted, role, cohort.given[rows])
+            yield _Wave(source.store, source, files, rows, ids, wanted, role, cohort.given[rows])
 
 
 def _join(entries: Sequence[Entries]) -> Entries:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.plan.budget import HOUR_S, Limit, Spending, Spent, limits
 from pipeline.plan.plan import LevelPlan, Plan
+from schemas.errors import CorruptData
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Manifest
 from schemas.wave_id import WaveId
@@ -125,6 +126,11 @@ class Tally:
     def add(self, manifest: Manifest) -> None:
         """Book a wave."""
         index = WaveId.parse(manifest.wave).level - 1
+        if index >= len(self._levels):
+            raise CorruptData(
+                f"ledger: wave {manifest.wave} is of level {index + 1}, but the run has "
+                f"{len(self._levels)}; it is not of this run's plan."
+            )
         self._levels[index].add(manifest, self._plan.levels[index].asked_per_parent)
         self._spending.add(manifest)
         self._attempts.add(manifest.attempt)

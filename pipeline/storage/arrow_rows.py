@@ -55,6 +55,8 @@ def _rows(batches: Iterator[Any], names: list[str]) -> Iterator[tuple[int, Row]]
     for batch in batches:
         for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
             part = batch.slice(start, _ROWS_AT_ONCE)
+            # Offsets of a damaged file may lead out of its bytes.
+            part.select(names).validate(full=True)
             columns = [part.column(name).to_pylist() for name in names]
             for values in zip(*columns, strict=True) if columns else [()] * part.num_rows:
                 number += 1

@@ -127,9 +127,10 @@ def _saved(location: str, store: FileStore | FsspecStore, names: Sequence[str]) 
 
 def _listed(state: bytes) -> list[str]:
     try:
-        return [entry["filename"] for entry in json.loads(state)["_data_files"]]
-    except (ValueError, KeyError, TypeError):
+        found = [entry["filename"] for entry in json.loads(state)["_data_files"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return []
+    return [name for name in found if isinstance(name, str)]
 
 
 def _loose(location: str, names: Sequence[str]) -> list[str]:

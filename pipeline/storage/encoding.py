@@ -4,9 +4,10 @@ Equal rows give equal bytes (of one pyarrow version): no timestamps, and options
 nothing but the schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from schemas.errors import CorruptData, NewerSchema
@@ -14,6 +15,7 @@ from schemas.errors import CorruptData, NewerSchema
 ROWS_PER_GROUP = 16_384
 
 _VERSION_KEY = b"arborist.table_version"
+_DIGITS = 9
 
 _DICTIONARY = [
     "run_id",
@@ -72,21 +74,21 @@ def decode(payload: bytes, *, name: str, rows: int, schema: pa.Schema) -> pa.Tab
         file = pq.ParquetFile(pa.BufferReader(payload), page_checksum_verification=True)
         present = file.schema_arrow
         _check_version(present, schema, name)
+        _check_size(file, rows, name)
         wanted = [column for column in schema.names if column in present.names]
         table = file.read(wanted, use_threads=False)
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise CorruptData(
             f"{name}: not a readable Parquet file, it was damaged: {error}"
         ) from error
-    if table.num_rows != rows:
-        raise CorruptData(f"{name}: holds {table.num_rows} rows, its manifest says {rows}.")
     columns = [_column(table, field, name) for field in schema]
     return pa.table(columns, schema=schema)
 
 
 def _check_version(present: pa.Schema, ours: pa.Schema, name: str) -> None:
     found = (present.metadata or {}).get(_VERSION_KEY, b"")
-    if not found.isdigit():
+    if not found.isdigit() or len(found) > _DIGITS:
         raise CorruptData(f"{name}: no table of a run, it carries no {_VERSION_KEY.decode()}.")
     known = int(ours.metadata[_VERSION_KEY])
     if int(found) > known:
@@ -96,11 +98,20 @@ def _check_version(present: pa.Schema, ours: pa.Schema, name: str) -> None:
         )
 
 
+def _check_size(file: pq.ParquetFile, rows: int, name: str) -> None:
+    """Before anything is unpacked: little may stand for much."""
+    if file.metadata.num_rows != rows:
+        raise CorruptData(f"{name}: holds {file.metadata.num_rows} rows, its manifest says {rows}.")
+    names = file.schema_arrow.names
+    if len(set(names)) < len(names):
+        raise CorruptData(f"{name}: some columns have the same name; it was changed.")
+
+
 def _column(table: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray | pa.Array:
     if field.name in table.column_names:
         found = table.schema.field(field.name)
         if found.type == field.type:
-            return table.column(field.name)
+            return _without_gaps(table.column(field.name), field, name)
         raise CorruptData(
             f"{name}: column {field.name} is {found.type}, expected {field.type}; "
             "it is not a shard of this program."
@@ -108,3 +119,28 @@ def _column(table: pa.Table, field: pa.Field, name: str) -> pa.ChunkedArray | pa
     if field.nullable:
         return pa.nulls(table.num_rows, field.type)
     raise CorruptData(f"{name}: column {field.name} is missing and may not be.")
+
+
+def _without_gaps(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArray:
+    """The column, if nothing is null in it that must not be; parts of values never are."""
+    missing = 0 if field.nullable else column.null_count
+    if missing or any(part.null_count for part in _parts(column)):
+        raise CorruptData(
+            f"{name}: column {field.name} lacks values in {missing or 'some'} of its rows, which "
+            "all have them; the file was changed."
+        )
+    return column
+
+
+def _parts(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """What the values of a column are made of, at all depths."""
+    if pa.types.is_list(column.type):
+        inner = [pc.list_flatten(column)]
+    elif pa.types.is_struct(column.type):
+        fields = range(column.type.num_fields)
+        inner = [pc.struct_field(column, [index]) for index in fields]
+    else:
+        return
+    for part in inner:
+        yield part
+        yield from _parts(part)

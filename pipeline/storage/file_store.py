@@ -7,9 +7,10 @@ disks and on network filesystems with hard links.
 
 import errno
 import os
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -19,10 +20,19 @@ from schemas.errors import AlreadyExists, LocationError, NotFound, StoreError
 TEMP = ".tmp"
 """Holds objects that are being written; listings never show it."""
 
+_LEFT_S = 86_400.0
+"""Writing an object takes no day: what is so old was left by a driver that was killed."""
+
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV}
 _NO_SYNC = {errno.EINVAL, errno.EOPNOTSUPP}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LIMITED = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "Free some space, or have the quota raised,"),
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f),",
+    errno.EMFILE: "Raise the limit on open files (ulimit -n),",
+    errno.ENFILE: "Let the machine open more files (fs.file-max),",
+}
+"""What to do where there is no more of something."""
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 Names = list[str]
@@ -32,7 +42,8 @@ class FileStore:
     """A store in a folder, which is made with the first object."""
 
     def __init__(self, root: str | Path) -> None:
-        self._root = Path(root).expanduser().absolute()
+        self._root = _absolute(root)
+        self._swept = False
 
     @property
     def location(self) -> str:
@@ -41,7 +52,7 @@ class FileStore:
 
     def read(self, name: str) -> bytes:
         """All bytes of an object; `NotFound` if there is none."""
-        path = self._root / check_name(name)
+        path = self._path(name)
         with _explained("read", path):
             try:
                 return path.read_bytes()
@@ -50,7 +61,7 @@ class FileStore:
 
     def open(self, name: str) -> BufferedReader:
         """An object as a file to be read piece by piece; `NotFound` if there is none."""
-        path = self._root / check_name(name)
+        path = self._path(name)
         with _explained("read", path):
             try:
                 return path.open("rb")
@@ -59,10 +70,11 @@ class FileStore:
 
     def create(self, name: str, payload: bytes) -> None:
         """Make an object, whole and durable; `AlreadyExists` if it is there."""
-        path = self._root / check_name(name)
+        path = self._path(name)
         with _explained("create", path):
-            temp = self._root / TEMP / uuid.uuid4().hex
+            temp = self._path_of(f"{TEMP}/{uuid.uuid4().hex}")
             _make_folder(temp.parent)
+            self._sweep_once(temp.parent)
             try:
                 _write_durably(temp, payload)
                 _make_folder(path.parent)
@@ -70,11 +82,22 @@ class FileStore:
             finally:
                 temp.unlink(missing_ok=True)
 
+    def _sweep_once(self, folder: Path) -> None:
+        """Remove what killed drivers left half written."""
+        if not self._swept:
+            self._swept = True
+            for temp in folder.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - temp.stat().st_mtime > _LEFT_S:
+                        temp.unlink()
+
     def list(self, prefix: str) -> list[str]:
         """Names of all objects below a folder, sorted."""
         top = self._root / check_folder(prefix)
         with _explained("list", top):
-            return sorted(path.relative_to(self._root).as_posix() for path in _walk(top))
+            self._stay_inside(top)
+            found = _walk(top, self._stay_inside)
+            return sorted(path.relative_to(self._root).as_posix() for path in found)
 
     def folders(self) -> Names:
         """Names of the folders directly below the location, sorted."""
@@ -83,13 +106,40 @@ class FileStore:
 
     def delete(self, name: str) -> None:
         """Remove an object; no error if it is not there."""
-        path = self._root / check_name(name)
+        path = self._path(name)
         with _explained("delete", path):
             try:
                 path.unlink()
                 _sync_folder(path.parent)
             except (FileNotFoundError, NotADirectoryError):
                 return
+
+    def _path(self, name: str) -> Path:
+        return self._path_of(check_name(name))
+
+    def _path_of(self, name: str) -> Path:
+        path = self._root / name
+        self._stay_inside(path.parent)
+        return path
+
+    def _stay_inside(self, folder: Path) -> None:
+        """A folder that is a link would let names escape; a link to a file may be read."""
+        inner = (folder, *folder.parents)[: len(folder.parts) - len(self._root.parts)]
+        link = next((place for place in inner if place.is_symlink()), None)
+        if link is not None:
+            raise LocationError(
+                f"{link}: is a link, so what lies behind it may be outside of {self._root}. Links "
+                "to folders are not followed below a location; name the folder itself."
+            )
+
+
+def _absolute(root: str | Path) -> Path:
+    try:
+        if "\0" in str(root):
+            raise ValueError("a path holds no NUL")
+        return Path(root).expanduser().absolute()
+    except (RuntimeError, ValueError, OSError) as error:
+        raise LocationError(f"{str(root)!r}: is no path: {error}.") from error
 
 
 def _write_durably(path: Path, payload: bytes) -> None:
@@ -143,11 +193,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _walk(top: Path) -> Iterator[Path]:
+def _walk(top: Path, check: Callable[[Path], None]) -> Iterator[Path]:
     folders, files = _entries(top)
     yield from (top / name for name in files)
-    for name in folders:
-        yield from _walk(top / name)
+    for folder in (top / name for name in folders):
+        check(folder)
+        yield from _walk(folder, check)
 
 
 def _entries(folder: Path) -> tuple[list[str], list[str]]:
@@ -172,8 +223,9 @@ def _explained(verb: str, path: Path) -> Iterator[None]:
             raise LocationError(
                 f"{reason} Mend the permissions, or name another location."
             ) from error
-        if error.errno in _FULL:
+        if error.errno in _LIMITED:
             raise StoreError(
-                f"{reason} Free some space and start the same command again; nothing is lost."
+                f"{reason} {_LIMITED[error.errno]} and start the same command again; nothing that "
+                "is committed is lost."
             ) from error
         raise StoreError(reason) from error

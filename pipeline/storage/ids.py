@@ -1,6 +1,7 @@
 """Lists of node ids that a person hands in: .txt, .jsonl or .parquet."""
 
 import json
+import reprlib
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,10 +22,17 @@ def read_ids(location: str) -> list[str]:
         raise UserError(f"{location}: there is no such file.") from error
     try:
         ids = _ids(name, payload)
-    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        RecursionError,
+        OSError,
+        pa.ArrowException,
+    ) as error:
         raise UserError(
             f"{location}: expected node ids, one a line, or .jsonl or .parquet with {COLUMN}; "
-            f"found something else: {error!r}."
+            f"found something else: {reprlib.repr(str(error))}."
         ) from error
     if not all(isinstance(one, str) for one in ids):
         raise UserError(f"{location}: expected node ids as text, found other values.")

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 _decoder = json.JSONDecoder()
 _FIRST_CHARS = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 _SPACE = " \t\r\n"
+MAX_SIZE = 64 << 20
+"""Of one line, in bytes, and of one value, in characters: nothing grows from more."""
 
 
 class Unreadable(NamedTuple):
@@ -26,7 +29,9 @@ def text_lines(stream: BinaryIO) -> Iterator[tuple[int, str | Unreadable]]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | Unreadable]]:
-    for number, line in enumerate(stream, start=1):
+    for number, line in enumerate(iter(partial(stream.readline, MAX_SIZE + 1), b""), start=1):
+        if len(line) > MAX_SIZE:
+            raise ValueError(f"line {number} is longer than {MAX_SIZE:,} bytes")
         plain = line.removeprefix(_BOM) if number == 1 else line
         if not plain.isspace() and plain:
             yield number, _decoded(plain)
@@ -115,6 +120,10 @@ class _Window:
             except json.JSONDecodeError:
                 if self._ended:
                     raise
+                if len(self._chars) - self._place > MAX_SIZE:
+                    raise ValueError(
+                        f"a value goes on for more than {MAX_SIZE:,} characters"
+                    ) from None
             else:
                 # A number may go on behind what was read.
                 if end < len(self._chars) or self._ended:

@@ -1,8 +1,11 @@
 """The ledger: the manifests of a run, and the only truth on its progress."""
 
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
+from pipeline.storage.repairs import Repairs, read_repairs
 from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, NotFound
@@ -11,20 +14,34 @@ from schemas.wave_id import WaveId
 
 LEDGER = "ledger"
 _READERS = 16
+_FILE = re.compile(r"(?P<wave>\d{6,}(?:\.\d+)*)(?:-(?P<epoch>[1-9]\d*))?\.json", re.ASCII)
 
 
 class Ledger:
-    """Commits waves, and reads what was committed."""
+    """Commits waves, and reads what was committed. Which epochs count is looked up once."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, repairs: Repairs | None = None) -> None:
+        self._store, self._given = store, repairs
+
+    @cached_property
+    def repairs(self) -> Repairs:
+        """Those of the run: as given, else as of the first use."""
+        return read_repairs(self._store) if self._given is None else self._given
+
+    def epoch_of(self, wave: str) -> int:
+        """The epoch that a wave's manifest has to have."""
+        return self.repairs.epoch_of(wave)
+
+    def name_of(self, wave: str) -> str:
+        """Where the manifest of a wave lies."""
+        return _name(wave, self.epoch_of(wave))
 
     def commit(self, manifest: Manifest) -> Manifest:
         """Make a wave real unless it is; the manifest that is there: compare its attempt.
 
         A `StoreError` leaves the outcome unknown, and nothing may be deleted then.
         """
-        name = _name(manifest.wave)
+        name = self.name_of(manifest.wave)
         winner = self._parse(name, settle(self._store, name, manifest.to_bytes()))
         if winner.run_id != manifest.run_id:
             raise CorruptData(
@@ -35,11 +52,12 @@ class Ledger:
 
     def read(self, wave: str) -> Manifest | None:
         """The manifest of a wave; None while it is not committed."""
+        name = self.name_of(wave)
         try:
-            payload = self._store.read(_name(wave))
+            payload = self._store.read(name)
         except NotFound:
             return None
-        return self._parse(_name(wave), payload)
+        return self._parse(name, payload)
 
     def all(self) -> dict[str, Manifest]:
         """Every manifest by wave, in order of name. Reads them all: for the start only.
@@ -51,29 +69,45 @@ class Ledger:
         waves = self.waves()
         with ThreadPoolExecutor(_READERS) as readers:
             while waves:
-                read = zip(waves, readers.map(self.read, waves), strict=True)
-                found |= {wave: manifest for wave, manifest in read if manifest}
+                read = dict(zip(waves, readers.map(self.read, waves), strict=True))
+                found |= {wave: manifest for wave, manifest in read.items() if manifest}
+                self._require(wave for wave, manifest in read.items() if not manifest)
                 waves = sorted(_parents_of(waves) - found.keys())
         return dict(sorted(found.items()))
 
     def waves(self) -> list[str]:
         """Names of the committed waves, sorted, by one listing."""
-        names = self._store.list(LEDGER)
-        return sorted(name[len(LEDGER) + 1 : -5] for name in names if name.endswith(".json"))
+        files = (wave_of(name) for name in self._store.list(LEDGER))
+        return sorted(wave for wave, epoch in filter(None, files) if epoch == self.epoch_of(wave))
 
     def discard(self, entries: Iterable[ShardEntry]) -> None:
         """Delete our own shards of a wave that another attempt certainly won."""
         for entry in entries:
             self._store.delete(entry.name)
 
+    def _require(self, missing: Iterable[str]) -> None:
+        for wave in missing:
+            raise CorruptData(
+                f"{self._store.location}/{self.name_of(wave)}: is not there, though waves below it "
+                "are; it was removed. `arborist repair` retires them, and `arborist generate` "
+                "makes them again."
+            )
+
     def _parse(self, name: str, payload: bytes) -> Manifest:
         where = f"{self._store.location}/{name}"
         manifest = Manifest.from_bytes(payload, name=where)
-        if _name(manifest.wave) != name:
+        if _name(manifest.wave, manifest.epoch) != name:
             raise CorruptData(
-                f"{where}: holds the manifest of wave {manifest.wave}; the file was renamed."
+                f"{where}: holds the manifest of wave {manifest.wave} in epoch {manifest.epoch}; "
+                "the file was renamed."
             )
         return manifest
+
+
+def wave_of(name: str) -> tuple[str, int] | None:
+    """Wave and epoch of a file in the ledger; None for a name that no manifest has."""
+    file = _FILE.fullmatch(name.removeprefix(f"{LEDGER}/"))
+    return (file["wave"], int(file["epoch"] or 0)) if file else None
 
 
 def _parents_of(waves: Iterable[str]) -> set[str]:
@@ -81,5 +115,5 @@ def _parents_of(waves: Iterable[str]) -> set[str]:
     return {parent.name for parent in parents if parent is not None}
 
 
-def _name(wave: str) -> str:
-    return f"{LEDGER}/{wave}.json"
+def _name(wave: str, epoch: int) -> str:
+    return f"{LEDGER}/{wave}-{epoch}.json" if epoch else f"{LEDGER}/{wave}.json"

@@ -12,11 +12,19 @@ from collections.abc import Callable, Mapping
 from io import BufferedReader
 from typing import Any, TypeVar
 
-from pipeline.storage.backend_errors import explain, is_transient
+from pipeline.storage.backend_errors import (
+    NO_BUCKET,
+    code_of,
+    explain,
+    is_transient,
+    retry_after,
+    told,
+)
 from pipeline.storage.names import check_folder, check_name, is_shown
 from pipeline.storage.ranged_file import buffered
 from pipeline.storage.retry import Retry
 from schemas.errors import AlreadyExists, LocationError, StoreError
+from schemas.secrets import BELONG, holds_secret, redacted
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +34,20 @@ Entries = list[dict[str, Any]]
 Errors = list[Exception]
 
 _S3 = {"s3", "s3a"}
+
+_S3_WHOLE = 5 << 30
+"""Bytes from which S3 takes an object in parts only. Not every store that honours a condition for a
+whole object honours it for the end of an upload in parts, so there are no such uploads."""
+
+_EXTRAS = {
+    **dict.fromkeys(("s3", "s3a"), ("S3", "s3")),
+    **dict.fromkeys(("gs", "gcs"), ("Google Cloud Storage", "gs")),
+    **dict.fromkeys(("az", "abfs", "abfss"), ("Azure Blob Storage", "az")),
+}
+"""What a scheme stands for, and the extra that brings it."""
+
+_QUIET_TRIES = 2
+"""Routine on any large store."""
 
 _memory = threading.Lock()
 """memory:// looks for a name and writes it in two steps."""
@@ -37,12 +59,19 @@ class FsspecStore:
     def __init__(
         self, uri: str, storage_options: Mapping[str, Any] | None = None, retry: Retry | None = None
     ) -> None:
-        self._uri = uri
+        self._uri, self.options = uri, dict(storage_options or {})
         self._scheme = uri.partition("://")[0]
         self._retry = retry or Retry()
         self._guard = _memory if self._scheme == "memory" else contextlib.nullcontext()
-        self._fs, path = _open_filesystem(uri, self._scheme, dict(storage_options or {}))
+        self._fs, path = _open_filesystem(uri, self._scheme, self.options)
         self._base = path.rstrip("/")
+        self._how_to_put: dict[str, Any] = {"mode": "create"}
+        if self._scheme in _S3:
+            self._how_to_put["chunksize"] = _S3_WHOLE
+
+    def __reduce__(self) -> tuple[type["FsspecStore"], tuple[Any, ...]]:
+        """Opened anew wherever it is unpacked."""
+        return FsspecStore, (self._uri, self.options, self._retry)
 
     @property
     def location(self) -> str:
@@ -64,6 +93,8 @@ class FsspecStore:
     def create(self, name: str, payload: bytes) -> None:
         """Make an object, whole and durable; `AlreadyExists` if it is there."""
         path = self._path(check_name(name))
+        if self._scheme in _S3 and len(payload) >= _S3_WHOLE:
+            raise _too_large(f"{self._uri}/{name}", len(payload))
         unsure: Errors = []
         try:
             self._persist("create", path, lambda: self._put(path, payload), unsure)
@@ -108,7 +139,7 @@ class FsspecStore:
         return payload
 
     def _put(self, path: str, payload: bytes) -> None:
-        self._fs.pipe_file(path, payload, mode="create")
+        self._fs.pipe_file(path, payload, **self._how_to_put)
 
     def _remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
@@ -116,16 +147,22 @@ class FsspecStore:
 
     def _find(self, folder: str) -> Names:
         try:
-            found: Names = self._fs.find(folder)
-        except FileNotFoundError:
-            return []
+            path, only = self._how_to_find(folder)
+            found: Names = self._fs.find(path, **only)
+        except FileNotFoundError as error:
+            return _nothing_there(error)
         return found
+
+    def _how_to_find(self, folder: str) -> tuple[str, dict[str, str]]:
+        """S3 is asked for a prefix: an empty folder would be asked about once more."""
+        above, _, name = folder.rpartition("/")
+        return (above, {"prefix": f"{name}/"}) if above and self._scheme in _S3 else (folder, {})
 
     def _entries(self, folder: str) -> Entries:
         try:
             found: Entries = self._fs.ls(folder, detail=True)
-        except FileNotFoundError:
-            return []
+        except FileNotFoundError as error:
+            return _nothing_there(error)
         return found
 
     def _holds(self, name: str, payload: bytes) -> bool:
@@ -142,7 +179,8 @@ class FsspecStore:
         unsure: Errors | None = None,
     ) -> T:
         """Carry an operation out, again after passing troubles, which `unsure` collects."""
-        for pause in (*self._retry.pauses(), None):
+        where = redacted(f"{self._scheme}://{path.lstrip('/')}")
+        for number, pause in enumerate((*self._retry.pauses(), None), start=1):
             try:
                 with self._guard:
                     return operation()
@@ -151,25 +189,43 @@ class FsspecStore:
                 if transient and unsure is not None:
                     unsure.append(error)
                 if pause is None or not transient:
-                    raise explain(verb, f"{self._scheme}://{path.lstrip('/')}", error) from error
-                log.warning("%s %s: %r; trying again", verb, path, error)
-                self._retry.wait(pause)
+                    raise explain(verb, where, error, number) from error
+                level = logging.WARNING if number > _QUIET_TRIES else logging.INFO
+                log.log(level, "cannot %s %s: %s; trying again", verb, where, told(error))
+                self._retry.wait(pause, retry_after(error))
         raise AssertionError("the last try returns or raises")
+
+
+def _nothing_there(error: FileNotFoundError) -> list[Any]:
+    """A folder without objects is no folder; a bucket has to be there."""
+    if code_of(error) == NO_BUCKET:
+        raise error
+    return []
+
+
+def _too_large(where: str, size: int) -> StoreError:
+    return StoreError(
+        f"{where}: found {size / (1 << 30):.1f} GiB, expected less than {_S3_WHOLE >> 30} GiB, "
+        "which is all that S3 takes in one request. Make waves smaller "
+        "(generation.bounds.candidates_per_wave, in a run of its own)."
+    )
 
 
 def _open_filesystem(uri: str, scheme: str, given: dict[str, Any]) -> tuple[Any, str]:
     import fsspec
 
+    if holds_secret(uri):
+        raise LocationError(f"{redacted(uri)}: found a secret in a location. {BELONG}.")
     options = {"skip_instance_cache": True, "use_listings_cache": False}
     options |= _s3_options(given) if scheme in _S3 else given
     try:
         fs, path = fsspec.url_to_fs(uri, **options)
     except ImportError as error:
         raise LocationError(f"{uri}: {_missing_package(scheme, error)}") from error
-    except (ValueError, TypeError) as error:
+    except Exception as error:
         raise LocationError(
-            f"{uri}: cannot be opened: {error}. Expected a path or one of file://, s3://, gs://, "
-            "az://, memory://, and storage_options that its filesystem knows."
+            f"{uri}: cannot be opened: {redacted(str(error))}. Expected a path or one of file://, "
+            "s3://, gs://, az://, memory://, and storage_options that its filesystem knows."
         ) from error
     if scheme in _S3:
         fs.retries = 1
@@ -183,6 +239,7 @@ def _s3_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _missing_package(scheme: str, error: ImportError) -> str:
-    if scheme in _S3:
-        return "S3 needs the extra `s3`; install it with: pip install 'arborist[s3]'"
+    if scheme in _EXTRAS:
+        name, extra = _EXTRAS[scheme]
+        return f"{name} needs the extra `{extra}`; install it with: pip install 'arborist[{extra}]'"
     return f"a package for {scheme}:// is not installed: {error}"

@@ -9,7 +9,7 @@ from pipeline.storage.object_store import FsspecStore
 from pipeline.storage.runs import RUN_FILE
 from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
-from schemas.errors import AlreadyExists, LocationError, NotFound, StoreError
+from schemas.errors import AlreadyExists, LocationError, NotFound, StoreError, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,17 @@ def open_store(
     return FileStore(rest)
 
 
+def beside(store: Store, location: str) -> FileStore | FsspecStore:
+    """The store at another location, reached as this one is if it is of the same kind."""
+    options = store.options if isinstance(store, FsspecStore) else None
+    return open_store(location, options if same_scheme(store.location, location) else None)
+
+
+def same_scheme(one: str, other: str) -> bool:
+    """Whether two locations lie in the same kind of store."""
+    return one.partition("://")[0] == other.partition("://")[0]
+
+
 def prove_create(store: Store, attempt: str) -> None:
     """Show on the spot that the location can be written and that a second create is refused."""
     name, ours = f"proof/{attempt}", f"first of {attempt}".encode()
@@ -43,6 +54,8 @@ def prove_create(store: Store, attempt: str) -> None:
         _expect_ours(store, name, settle(store, name, ours), ours)
         _expect_refusal(store, name, f"second of {attempt}".encode())
         _expect_ours(store, name, store.read(name), ours)
+    except Unavailable:
+        raise
     except StoreError as error:
         raise LocationError(f"{store.location}: cannot be used as a location. {error}") from error
     _clean(store, name)

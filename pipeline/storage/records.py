@@ -88,7 +88,11 @@ def _lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
         yield row, {"text": line} if isinstance(line, str) else line
 
 
-_BROKEN = (ValueError, pa.ArrowException, RecursionError, EOFError, zlib.error, gzip.BadGzipFile)
+_BROKEN = (
+    *(ValueError, LookupError, OverflowError, RecursionError),
+    *(pa.ArrowException, EOFError, zlib.error, gzip.BadGzipFile),
+)
+"""Among them what dates beyond Python's and unknown time zones raise in Arrow."""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.storage.drops import DROPS, number_of
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.repairs import read_repairs
 from pipeline.storage.settle import settle
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.store import Store
@@ -75,19 +76,40 @@ def seal_snapshot(store: Store, snapshot: Snapshot) -> None:
 
 
 def latest(store: Store) -> Snapshot | None:
-    """The snapshot with the highest number; None before the first seal."""
+    """The snapshot with the highest number of those that count; None if there is none."""
     numbers = snapshot_numbers(store)
-    return read_snapshot(store, numbers[-1]) if numbers else None
+    return _read(store, numbers[-1]) if numbers else None
 
 
 def snapshot_numbers(store: Store) -> list[int]:
-    """The numbers there are, in order."""
+    """The numbers of the snapshots that no repair retired, in order."""
+    repairs = read_repairs(store)
+    return [number for number in all_numbers(store) if repairs.retired_by(number) is None]
+
+
+def next_number(store: Store) -> int:
+    """The number that the next snapshot will have, if no other one takes it."""
+    return max(all_numbers(store), default=0) + 1
+
+
+def all_numbers(store: Store) -> list[int]:
+    """The numbers that were ever given, in order."""
     stems = [name[len(SNAPSHOTS) + 1 : -5] for name in store.list(SNAPSHOTS)]
-    return sorted(int(stem) for stem in stems if stem.isdecimal())
+    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal())
 
 
 def read_snapshot(store: Store, number: int) -> Snapshot:
     """The snapshot with a number; `NotFound` if there is none."""
+    repair = read_repairs(store).retired_by(number)
+    if repair is not None:
+        raise CorruptData(
+            f"{store.location}: snapshot {number} was retired by repair {repair}, as something "
+            "that it names was damaged; use a later snapshot (`arborist generate` seals one)."
+        )
+    return _read(store, number)
+
+
+def _read(store: Store, number: int) -> Snapshot:
     name = _name(number)
     return _parse(store, name, store.read(name))
 
@@ -119,11 +141,11 @@ def _orphan_drops(store: Store) -> list[str]:
 
     While a number has no snapshot, a list made for it may be about to be named.
     """
-    sealed = set(snapshot_numbers(store))
+    sealed, count = set(all_numbers(store)), set(snapshot_numbers(store))
     lists = [(number_of(name), name) for name in store.list(DROPS)]
     named: dict[int, str | None] = {}
     for number in {number for number, _ in lists} & sealed:
-        drops = read_snapshot(store, number).drops
+        drops = _read(store, number).drops if number in count else None
         named[number] = drops.name if drops else None
     return [name for number, name in lists if number in named and named[number] != name]
 
@@ -133,4 +155,8 @@ def _name(number: int) -> str:
 
 
 def _parse(store: Store, name: str, payload: bytes) -> Snapshot:
-    return Snapshot.from_bytes(payload, name=f"{store.location}/{name}")
+    where = f"{store.location}/{name}"
+    snapshot = Snapshot.from_bytes(payload, name=where)
+    if _name(snapshot.number) != name:
+        raise CorruptData(f"{where}: holds snapshot {snapshot.number}; the file was renamed.")
+    return snapshot

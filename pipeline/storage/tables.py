@@ -41,8 +41,8 @@ def read_table(
         ) from error
     if len(payload) != entry.bytes or digest(payload) != entry.sha256:
         raise CorruptData(
-            f"{where}: its {len(payload)} bytes are not the {entry.bytes} that its "
-            f"{_namer(entry)} names by checksum; the file was cut off or changed."
+            f"{where}: {len(payload)} bytes that are not the {entry.bytes} whose checksum its "
+            f"{_namer(entry)} names; the file was cut off or changed."
         )
     wanted = schema if columns is None else _only(schema, columns)
     return decode(payload, name=where, rows=entry.rows, schema=wanted)

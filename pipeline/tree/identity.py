@@ -3,9 +3,10 @@
 import hashlib
 import struct
 
-import numpy as np
+from schemas.prompt_hash import prompt_hash
+from schemas.records import Kind
 
-from schemas.records import Ids, Kind
+__all__ = ["SEED_BITS", "node_id", "prompt_hash", "seed_base", "unit_draw"]
 
 SEED_BITS = 62
 """Leaves room below 2**63 for the child's index, which is added to the base."""
@@ -33,9 +34,3 @@ def seed_base(run_id: str, tree_id: int, path: tuple[int, ...], kind: Kind = "tu
 def unit_draw(run_id: str, tree_id: int, path: tuple[int, ...], purpose: str) -> float:
     """A number in [0, 1) that belongs to a place, for choices that are not sampling."""
     return int.from_bytes(_place(run_id, tree_id, path, purpose, 8), "little") / 2**64
-
-
-def prompt_hash(prompt: Ids) -> str:
-    """The hash by which `verify` proves what a node was asked from."""
-    buffer = np.ascontiguousarray(prompt, dtype="<i4").tobytes()
-    return hashlib.blake2b(buffer, digest_size=16).hexdigest()

@@ -7,18 +7,14 @@ from tests.architecture.source import PACKAGES, Module, imports, modules
 PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
-    *("generate", "flight", "judging", "lineage", "passes", "refine", "seal", "watch"),
-    *("verify", "verify_asides", "verify_drops", "verify_logprobs", "verify_measures"),
-    *("verify_nodes", "verify_reach", "verify_roots", "verify_snapshots", "verify_verdicts"),
+    *("generate", "flight", "judging", "lineage", "passes", "refine", "repair", "seal", "verify"),
+    "watch",
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
-    *("pipeline.watch", "pipeline.verify_asides", "pipeline.verify_drops"),
-    *("pipeline.verify_logprobs", "pipeline.verify_measures", "pipeline.verify_nodes"),
-    *("pipeline.verify_reach", "pipeline.verify_roots", "pipeline.verify_snapshots"),
-    "pipeline.verify_verdicts",
+    *("pipeline.watch", "pipeline.verify.defect"),
 )
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {

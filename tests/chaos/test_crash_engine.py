@@ -1,4 +1,7 @@
-"""Engines die, hang, refuse to start, or fail their children; the run keeps its promises."""
+"""Engines die, refuse to start, or fail their children; the run keeps its promises.
+
+What else they do, again and again and several at once, is what `test_schedules` draws.
+"""
 
 from typing import Any
 
@@ -34,14 +37,13 @@ def healthy_rows(**changes: Any) -> list[dict]:
     return rows_of(store)
 
 
-@pytest.mark.timeout(120)
 def test_generate_engine_dies_at_any_child_rows_are_those_of_a_healthy_run():
-    expected = healthy_rows()
+    expected = healthy_rows(trees=1)
     children = sum(row["level"] > 0 for row in expected)
     unharmed = []
     for died_after in range(children):
         store, watch = memory_store(), Bystander()
-        spec = faulty_spec({"die_after": died_after, "faulty_incarnations": (0,)})
+        spec = faulty_spec({"die_after": died_after, "faulty_incarnations": (0,)}, trees=1)
         run_scripted(store, spec, watch=watch)
         assert_whole(store, expected, f"died after {died_after} children")
         if not watch.stats.restarts:
@@ -49,25 +51,6 @@ def test_generate_engine_dies_at_any_child_rows_are_those_of_a_healthy_run():
     # Children that end in the engine's last step are all there before it can die.
     assert unharmed == list(range(children - len(unharmed), children))
     assert len(unharmed) < 3
-
-
-def test_generate_one_of_two_engines_dies_again_and_again_rows_are_whole():
-    spec = faulty_spec(
-        {"die_after": 3, "faulty_incarnations": (0, 2, 3, 4)},
-        group={"replicas": 2, "max_num_seqs": 2},
-        attempts=10,
-    )
-    store = memory_store()
-    run_scripted(store, spec)
-    assert_whole(store, healthy_rows())
-
-
-def test_generate_engine_hangs_is_replaced_and_rows_are_whole():
-    spec = faulty_spec({"hang_after": 4, "faulty_incarnations": (0,)}, stall_s=0.3)
-    store, watch = memory_store(), Bystander()
-    run_scripted(store, spec, watch=watch)
-    assert watch.stats.restarts == 1
-    assert_whole(store, healthy_rows())
 
 
 def test_generate_poison_prompt_is_set_aside_as_rows_and_the_run_completes():
@@ -109,6 +92,33 @@ def test_generate_failed_share_above_the_limit_stops_and_a_later_attempt_ends_it
     assert {wave: m for wave, m in Ledger(store).all().items() if m.attempt == "first"} == kept
 
 
+def test_generate_small_run_in_which_all_fails_commits_nothing_and_a_later_attempt_ends_it():
+    spec = make_spec(**SMALL, scripted={"fail_share": 1.0})
+    store = memory_store()
+    with pytest.raises(FailureShareExceeded, match=r"(\d+) of \1 requests.*last one: engine: the"):
+        run_scripted(store, spec)
+    assert Ledger(store).all() == {}
+    run_scripted(store, make_spec(**SMALL), "second")
+    assert_whole(store, healthy_rows())
+
+
+def test_generate_first_cohort_fails_whole_and_is_committed_once_another_succeeds():
+    faults = {"poison": "On rivers"}
+    spec = faulty_spec(faults, attempts=1, restarts=50, max_failed_share=0.9, waves_in_flight=1)
+    store = memory_store()
+    run_scripted(store, spec)
+    rivers = [row for row in rows_of(store) if row["tree_id"] == 0 and row["level"]]
+    assert {row["drop_reason"] for row in rivers} == {"failed:poison"}
+    assert defects_of(store) == []
+
+
+def test_generate_small_run_in_which_all_fails_is_sealed_where_that_is_allowed():
+    spec = make_spec(**SMALL, scripted={"fail_share": 1.0}, max_failed_share=1)
+    store = memory_store()
+    assert run_scripted(store, spec).counts.kept == 0
+    assert defects_of(store) == []
+
+
 def test_generate_engine_that_never_starts_is_an_error_with_its_cause():
     spec = faulty_spec({"fail_start": True}, restarts=2)
     store = memory_store()
@@ -123,7 +133,7 @@ def test_generate_restart_budget_spent_stops_and_a_later_attempt_ends_it(restart
     one_by_one = {"max_num_seqs": 1}
     spec = faulty_spec({"die_after": 2}, restarts=restarts, attempts=50, group=one_by_one)
     store = memory_store()
-    with pytest.raises(PoolError, match=rf"{restarts} of {restarts} restarts are spent"):
+    with pytest.raises(PoolError, match=rf"{restarts} of {restarts} `restarts`"):
         run_scripted(store, spec)
     before = Ledger(store).all()
     run_scripted(store, make_spec(**SMALL), "second")

@@ -1,6 +1,10 @@
 """The real command is killed or asked to stop midway, and started again."""
 
+import os
 import signal
+import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import find_run
 from pipeline.storage.snapshots import latest
+from schemas.errors import RETRY
 from tests.builders import (
     ODD,
     assert_whole,
@@ -18,8 +23,15 @@ from tests.builders import (
     run_scripted,
     write_spec,
 )
-from tests.command import manifests_in, run_command, stop_when_committed
+from tests.command import (
+    await_waves,
+    manifests_in,
+    run_command,
+    started,
+    stop_when_committed,
+)
 
+PATIENCE_S = 60
 SLOW = {**ODD, "step_s": 0.05}
 SPEC = make_spec(scripted=SLOW, trees=5, waves_in_flight=2)
 
@@ -73,25 +85,103 @@ def test_generate_sigkilled_many_times_has_all_rows(
     assert len({manifest.attempt for manifest in Ledger(store).all().values()}) == 4
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "ends"), [(signal.SIGINT, 130), (signal.SIGTERM, RETRY)])
 def test_generate_asked_to_stop_says_how_to_go_on_and_goes_on(
-    number: signal.Signals, command: list[str], location: Path, expected: list[dict]
+    number: signal.Signals, ends: int, command: list[str], location: Path, expected: list[dict]
 ):
     code, out, err = stop_when_committed(location, 2, number, *command)
-    assert code == 130, err
+    assert code == ends, err
     assert "the same command continues the run" in " ".join(err.split())
     assert "Traceback" not in err
     store = find_run(str(location))
     before = committed_bytes(store)
     assert latest(store) is None
-    if number == signal.SIGINT:
-        assert " 0 waves in flight dropped" in " ".join(err.split())
-        assert len(Ledger(store).waves()) >= 2
+    committed = len(Ledger(store).waves())
+    assert committed >= 2
+    said = f"{committed} waves were committed by this attempt, 0 waves in flight dropped"
+    assert said in " ".join(err.split())
     assert out.count(" committed") == len(Ledger(store).waves())
     code, out, err = run_command(*command)
     assert code == 0, err
     assert_whole(store, expected)
     assert {name: store.read(name) for name in before} == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_generate_asked_to_stop_twice_drops_what_is_in_flight(
+    number: signal.Signals, tmp_path: Path, location: Path
+):
+    command = stuck(tmp_path, location, hang_after=12)
+    with started(*command) as process:
+        await_waves(process, location, 1, PATIENCE_S)
+        process.send_signal(number)
+        await_words(process, "finishing the waves in flight")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: RETRY}[number], err
+    assert "dropping the waves in flight" in err
+    assert "0 waves in flight dropped" not in " ".join(err.split())
+
+
+def test_generate_evicted_drops_what_is_not_whole_in_time(tmp_path: Path, location: Path):
+    command = stuck(tmp_path, location, grace_s=0.5, hang_after=12)
+    began = time.monotonic()
+    code, _, err = stop_when_committed(location, 1, signal.SIGTERM, *command)
+    assert code == RETRY, err
+    assert "for at most 0.5 s" in err
+    assert "waves in flight dropped" in " ".join(err.split())
+    assert time.monotonic() - began < PATIENCE_S / 2
+
+
+@pytest.mark.parametrize(("number", "ends"), [(signal.SIGINT, 130), (signal.SIGTERM, RETRY)])
+def test_generate_stopped_while_engines_load_ends_without_waiting_for_them(
+    number: signal.Signals, ends: int, tmp_path: Path, location: Path
+):
+    command = stuck(tmp_path, location, load_s=2)
+    code, out, err = stop_when_committed(location, 0, number, *command)
+    assert code == ends, err
+    assert "the same command continues the run" in " ".join(err.split())
+    assert "Traceback" not in err
+    assert "committed" not in out
+
+
+def test_generate_evicted_while_it_reads_its_roots_ends_at_once(tmp_path: Path, location: Path):
+    roots = tmp_path / "roots.jsonl"
+    os.mkfifo(roots)
+    spec = make_spec(generation={"roots": {"data": {}}}, roots=str(roots))
+    file = write_spec(spec, tmp_path / "spec.yaml")
+    with started("generate", str(file), "--location", str(location)) as process:
+        writer = await_reader(roots, process)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=PATIENCE_S)
+        os.close(writer)
+    assert process.returncode == RETRY, err
+    assert "Traceback" not in err
+
+
+def stuck(folder: Path, location: Path, grace_s: float = 20, **scripted: float) -> list[str]:
+    """A run whose waves take their time, and whose engine has faults."""
+    slow = {"mean_tokens": 20, "step_s": 0.02, **scripted}
+    spec = make_spec(scripted=slow, trees=5, waves_in_flight=2, grace_s=grace_s)
+    file = write_spec(spec, folder / "spec.yaml")
+    return ["generate", str(file), "--engine", "scripted", "--location", str(location)]
+
+
+def await_words(process: "subprocess.Popen[str]", words: str) -> None:
+    """Read what it says until it says so."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr), f"ended without saying {words!r}"
+
+
+def await_reader(fifo: Path, process: "subprocess.Popen[str]") -> int:
+    """Open a pipe for writing once somebody reads it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            threading.Event().wait(0.005)
+    raise AssertionError(f"nobody read {fifo}: {process.poll()}")
 
 
 def test_generate_finished_run_started_again_does_nothing_and_says_so(

@@ -9,6 +9,9 @@ import pytest
 from schemas.records import Completion, Failure, Outcome, Request, to_ids
 from tests.engine_benches import CONTEXT, SLOTS, TOP, Bench, scripted_bench, vllm_bench
 
+LONG = 60
+"""So many tokens are enough for most turns to end by themselves."""
+
 
 @pytest.fixture(
     scope="module",
@@ -82,7 +85,7 @@ def test_completion_ids_exclude_terminator_and_decode_to_text(bench):
 
 
 def test_finish_reason_stop_carries_the_stop_id(bench):
-    completions = bench.run(bench.request(8, sampling={"max_tokens": 200}))
+    completions = bench.run(bench.request(8, sampling={"max_tokens": LONG}))
     stopped = [c for c in completions if c.finish_reason == "stop"]
     assert stopped
     assert {c.stop_id for c in stopped} == {bench.stop_id}
@@ -123,7 +126,7 @@ def test_logprobs_are_what_was_asked(bench, logprobs):
 
 
 def test_ignore_eos_without_stops_goes_on_past_the_end_to_max_tokens(bench):
-    sampling = {"max_tokens": 120}
+    sampling = {"max_tokens": LONG}
     ending = ids_by_child(
         [
             replace(c, token_ids=to_ids([*c.token_ids, c.stop_id]))
@@ -135,7 +138,7 @@ def test_ignore_eos_without_stops_goes_on_past_the_end_to_max_tokens(bench):
     sampling |= {"ignore_eos": True, "stop_ids": ()}
     completions = bench.run(bench.request(8, sampling=sampling))
     for completion in completions:
-        assert (len(completion.token_ids), completion.finish_reason) == (120, "length")
+        assert (len(completion.token_ids), completion.finish_reason) == (LONG, "length")
         assert completion.stop_id is None
         assert completion.text == bench.decode(completion.token_ids)
     for child, ids in ending.items():
@@ -143,7 +146,7 @@ def test_ignore_eos_without_stops_goes_on_past_the_end_to_max_tokens(bench):
 
 
 def test_ignore_eos_leaves_the_stop_ids_that_are_given(bench):
-    sampling = {"max_tokens": 120}
+    sampling = {"max_tokens": LONG}
     expected = bench.run(bench.request(8, sampling=sampling))
     found = bench.run(bench.request(8, sampling=sampling | {"ignore_eos": True}))
     assert ids_by_child(found) == ids_by_child(expected)
@@ -191,7 +194,7 @@ def test_top_logprobs_hold_what_each_sampled_token_reports(bench):
 
 
 def test_top_logprobs_teach_the_end_where_a_stop_id_ended_the_turn(bench):
-    stopped = [c for c in with_top(bench, max_tokens=200) if c.finish_reason == "stop"]
+    stopped = [c for c in with_top(bench, max_tokens=LONG) if c.finish_reason == "stop"]
     assert stopped
     assert any(c.stop_id in c.top.ids[len(c.token_ids)] for c in stopped)
 

@@ -38,15 +38,21 @@ def greedy_answer(model: Path, adapter: str | None) -> list[int]:
         bench.close()
 
 
-def test_adapter_that_vllm_cannot_use_is_named_at_the_start_and_frees_the_process(model, tmp_path):
-    adapter = adapter_of(model, tmp_path / "dora", use_dora=True)
-    bench = vllm_bench(adapter=adapter)
+@pytest.fixture(scope="module")
+def plain(model: Path) -> list[int]:
+    """What is said without an adapter."""
+    return greedy_answer(model, None)
+
+
+def test_adapter_that_vllm_cannot_use_is_named_at_the_start_and_frees_the_process(
+    model, plain, tmp_path
+):
+    bench = vllm_bench(adapter=adapter_of(model, tmp_path / "dora", use_dora=True))
     with pytest.raises(EngineError, match=r"with .*/dora: .*DoRA"):
         bench.start()
-    assert greedy_answer(model, None)
-
-
-def test_adapter_writes_what_it_was_taught_and_one_of_zeros_changes_nothing(model, tmp_path):
-    plain = greedy_answer(model, None)
+    # One of zeros changes nothing.
     assert greedy_answer(model, adapter_of(model, tmp_path / "zeros", scale=0.0)) == plain
+
+
+def test_adapter_writes_what_it_was_taught(model, plain, tmp_path):
     assert greedy_answer(model, adapter_of(model, tmp_path / "taught", scale=0.5)) != plain

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.repairs import Repairs, write_repair
 from pipeline.storage.store import Store
-from schemas.errors import CorruptData, NewerSchema, StoreError
+from schemas.errors import AlreadyExists, CorruptData, NewerSchema, StoreError
 from schemas.fingerprint import canonical, digest
-from schemas.manifest import FORMAT_VERSION, Manifest
+from schemas.manifest import FORMAT_VERSION, Manifest, Repair
 from tests.faulty_store import FaultyStore, Killed, Mode
-from tests.stored import make_manifest, make_nodes, write_nodes
+from tests.stored import RUN, make_manifest, make_nodes, write_nodes
 
 OpenAgain = Callable[[], Store]
 NAME = "ledger/000000.json"
@@ -76,13 +77,14 @@ def test_all_finds_the_waves_above_those_that_a_listing_showed(store: Store) -> 
     found = Ledger(_LateListing(store, unseen)).all()
     assert list(found) == ["000000", "000000.0", "000000.0.1"]
     store.delete("ledger/000000.0.json")
-    assert list(Ledger(_LateListing(store, unseen)).all()) == ["000000", "000000.0.1"]
+    with pytest.raises(CorruptData, match=r"000000\.0\.json: is not there, .*arborist repair"):
+        Ledger(_LateListing(store, unseen)).all()
 
 
 def test_all_gives_every_manifest_by_wave(store: Store) -> None:
     ledger = Ledger(store)
     assert ledger.all() == {}
-    waves = ["000001", "000000", "000000.0", "000000.10", "000000.2.1"]
+    waves = ["000001", "000000", "000000.0", "000000.10", "000000.2", "000000.2.1"]
     expected = {wave: ledger.commit(make_manifest(wave)) for wave in waves}
     store.create("nodes/000007-a.parquet", b"no manifest")
     assert ledger.all() == expected
@@ -94,14 +96,14 @@ def test_all_gives_every_manifest_by_wave(store: Store) -> None:
 def test_commit_survives_one_failed_operation(store: Store, mode: Mode, fail_at: int) -> None:
     ours = make_manifest()
     faulty = FaultyStore(store, fail_at, mode)
-    assert Ledger(faulty).commit(ours) == ours
+    assert Ledger(faulty, Repairs()).commit(ours) == ours
     assert Ledger(store).read("000000") == ours
 
 
 def test_commit_whose_failure_hides_a_winner_returns_the_winner(store: Store) -> None:
     theirs = Ledger(store).commit(make_manifest(attempt="theirs"))
     faulty = FaultyStore(store, 1, "before")
-    assert Ledger(faulty).commit(make_manifest(attempt="ours")) == theirs
+    assert Ledger(faulty, Repairs()).commit(make_manifest(attempt="ours")) == theirs
 
 
 def test_commit_with_an_unknown_outcome_raises_and_can_be_asked_again(store: Store) -> None:
@@ -111,7 +113,7 @@ def test_commit_with_an_unknown_outcome_raises_and_can_be_asked_again(store: Sto
 
     ours = make_manifest()
     with pytest.raises(StoreError, match="cannot read"):
-        Ledger(Down(store, 1, "after")).commit(ours)
+        Ledger(Down(store, 1, "after"), Repairs()).commit(ours)
     assert Ledger(store).commit(ours) == ours
 
 
@@ -122,8 +124,36 @@ def test_commit_of_a_killed_driver_is_whole_or_absent(
     store: Store, mode: Mode, winner: str
 ) -> None:
     with pytest.raises(Killed):
-        Ledger(FaultyStore(store, 1, mode)).commit(make_manifest(attempt="first"))
+        Ledger(FaultyStore(store, 1, mode), Repairs()).commit(make_manifest(attempt="first"))
     assert Ledger(store).commit(make_manifest(attempt="second")).attempt == winner
+
+
+def make_repair(number: int, *waves: str) -> Repair:
+    return Repair(run_id=RUN, number=number, waves=waves, snapshots=(), reasons=("damaged",))
+
+
+def test_repair_retires_a_wave_and_those_below_until_they_are_committed_again(
+    store: Store, open_again: OpenAgain
+) -> None:
+    before = Ledger(store)
+    for wave in ("000000", "000000.0", "000000.10", "000001"):
+        before.commit(make_manifest(wave))
+    write_repair(store, make_repair(1, "000000.0"))
+    after = Ledger(open_again())
+    assert after.waves() == ["000000", "000000.10", "000001"]
+    assert after.read("000000.0") is None
+    again = make_manifest("000000.0", "second").model_copy(update={"epoch": 1})
+    assert after.commit(again) == again
+    write_repair(store, make_repair(2, "000000"))
+    assert Ledger(store).waves() == ["000001"]
+    assert Ledger(store).epoch_of("000000.0.7") == 2
+
+
+def test_second_repair_with_a_number_is_refused(store: Store) -> None:
+    write_repair(store, make_repair(1, "000000"))
+    write_repair(store, make_repair(1, "000000"))
+    with pytest.raises(AlreadyExists, match="another repair took this number"):
+        write_repair(store, make_repair(1, "000001"))
 
 
 def test_discard_deletes_the_shards_of_the_loser_only(store: Store) -> None:

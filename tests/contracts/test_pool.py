@@ -187,9 +187,16 @@ def test_start_engine_that_fails_is_replaced(make_pool: MakePool):
     assert pool.stats().restarts == 1
 
 
+def test_start_engine_that_never_loads_is_replaced(make_pool: MakePool):
+    pool = make_pool(make_group(hang_start=True, faulty_incarnations=(0,)), start_s=1.0)
+    pool.start()
+    run(pool, make_wave("w0", 5))
+    assert pool.stats().restarts == 1
+
+
 def test_start_all_engines_fail_is_an_error_with_the_cause(make_pool: MakePool):
     pool = make_pool(make_group(fail_start=True), restarts=2)
-    with pytest.raises(EngineError, match=r"2 of 2 restarts.*incarnation 2\) fails to start"):
+    with pytest.raises(EngineError, match=r"2 of 2 `restarts`.*incarnation 2\) fails to start"):
         pool.start()
 
 
@@ -215,6 +222,49 @@ def test_collect_engine_hangs_is_replaced(make_pool: MakePool):
     assert pool.stats().restarts == 1
 
 
+class BlockedEngine(ScriptedEngine):
+    """Its first incarnation never returns from a step."""
+
+    def step(self) -> list[Outcome]:
+        if self._incarnation == 0:
+            threading.Event().wait()
+        return super().step()
+
+
+def test_collect_engine_whose_step_never_returns_is_replaced(make_pool: MakePool):
+    factory = partial(BlockedEngine, ScriptedConfig())
+    pool = make_pool(make_group()._replace(make_engine=factory), stall_s=1.0)
+    pool.start()
+    run(pool, make_wave("w0", 20))
+    assert pool.stats().restarts == 1
+
+
+def test_collect_outcomes_that_come_late_and_again_are_one_each(make_pool: MakePool):
+    faults = {"repeat_share": 0.5, "late_share": 0.5, "die_after": 40, "faulty_incarnations": (0,)}
+    pool = make_pool(make_group(step_s=0.01, max_num_seqs=16, **faults))
+    pool.start()
+    run(pool, make_wave("w0", 20), make_wave("w1", 20))
+    stats = pool.stats()
+    assert stats.restarts == 1
+    assert stats.refused > 0
+    assert stats.requeued > 0
+
+
+def test_abandon_and_ask_again_late_answers_to_the_first_are_refused(make_pool: MakePool):
+    pool = make_pool(make_group(replicas=2, late_share=0.5, step_s=0.02))
+    pool.start()
+    wait_for_engines(pool, 2)
+    wave = make_wave("w0", 8)
+    pool.submit(wave)
+    num_late = 32 - len(collect(pool, 1))
+    pool.abandon()
+    run(pool, wave)
+    deadline = time.monotonic() + PATIENCE_S
+    while pool.stats().refused < num_late and time.monotonic() < deadline:
+        assert pool.collect(0.05) == []
+    assert pool.stats().refused == num_late
+
+
 def test_collect_poisonous_request_is_set_aside_and_others_survive(make_pool: MakePool):
     pool = make_pool(make_group(poison="w0/3"), attempts=2)
     pool.start()
@@ -231,7 +281,7 @@ def test_collect_restart_budget_spent_is_an_error_that_says_what_to_do(make_pool
     wave = make_wave("w0", 20)
     pool.submit(wave)
     outcomes: list[Outcome] = []
-    with pytest.raises(PoolError, match=r"1 of 1 restarts.*children wait.*dies after.*again"):
+    with pytest.raises(PoolError, match=r"1 of 1 `restarts`.*children wait.*dies after.*again"):
         for _ in range(100):
             outcomes += pool.collect(PATIENCE_S)
     assert max(Counter(one.key for one in outcomes).values()) == 1
@@ -279,16 +329,18 @@ def test_ray_killed_process_is_replaced(ray_here: None):
     os.kill(pool.pids()["main-0"], signal.SIGKILL)
     outcomes += collect(pool, len(keys_of(wave)) - len(outcomes))
     assert Counter(one.key for one in outcomes) == Counter(keys_of(wave))
-    assert pool.stats().restarts == 1
+    assert (pool.stats().restarts, pool.stats().machine_restarts) == (0, 1)
     pool.close()
 
 
 OWN_RAY = """
-import os, sys
+import signal, sys
 sys.path.insert(0, {tests!r})
 from test_pool import LIMITS, RayPool, make_group, make_wave, run
+signal.signal(signal.SIGTERM, heard := lambda number, frame: None)
 pool = RayPool([make_group(replicas=2)], LIMITS)
 pool.start()
+assert signal.getsignal(signal.SIGTERM) is heard
 run(pool, make_wave("w0", 10))
 pool.close()
 import ray
@@ -314,7 +366,7 @@ def test_ray_engine_may_use_as_many_threads_as_it_has_cpus(ray_here: None):
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_ray_started_by_the_pool_ends_with_it_and_leaves_home_alone(tmp_path: Path):
+def test_ray_started_by_the_pool_ends_with_it_and_leaves_home_and_signals_alone(tmp_path: Path):
     tests = Path(__file__).parent
     keep = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     script = OWN_RAY.format(tests=str(tests))

@@ -12,7 +12,7 @@ from jobs.wiring import resolve
 from pipeline.storage.open import open_store
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
-from pipeline.verify_drops import drop_defects
+from pipeline.verify.drops import drop_defects
 from schemas.execution_spec import RunSpec
 from tests.builders import defects_of, make_spec, rows_of, run_scripted, write_spec
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.prepare_model import cached_location
-from schemas.fingerprint import canonical, digest
+from schemas.fingerprint import canonical, digest, run_id_of
 from tests.builders import make_spec, write_spec
 
 REPOSITORY = Path(__file__).parents[3]
@@ -76,8 +76,9 @@ def test_generate_says_that_it_begins_anew_beside_a_run_of_another_identity(tmp_
     [folder] = (tmp_path / "runs").iterdir()
     content = json.loads((folder / "run.json").read_text())
     content["identity"]["curation"]["embedder"] = "older"
-    reseal(folder / "run.json", run_id="0" * 16, identity=content["identity"])
-    folder.rename(folder.with_name("0" * 16))
+    other = run_id_of(content["generation"], content["identity"])
+    reseal(folder / "run.json", run_id=other, identity=content["identity"])
+    folder.rename(folder.with_name(other))
     said = command("generate", spec, *SCRIPTED).out
     assert said.count("note: ") == 1 and "embedder was older, is hashing-1" in said
 

@@ -45,6 +45,12 @@ def test_view_of_a_large_run_fits_eighty_columns_and_says_all():
     assert "123,456 duplicate" in said and "about" in said
 
 
+def test_view_tells_engines_that_failed_from_machines_that_did():
+    lines = drawn(make_spec(), None, PoolStats(restarts=3, machine_restarts=17), elapsed_s=1.0)
+    said = " ".join(" ".join(lines).split())
+    assert "engines replaced: 3 that failed or stalled, 17 whose machine did" in said
+
+
 def test_view_before_the_first_wave_knows_nothing_yet():
     lines = drawn(make_spec(), None, PoolStats(), elapsed_s=0.0)
     said = " ".join(lines)

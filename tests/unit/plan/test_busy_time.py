@@ -22,6 +22,12 @@ def test_busy_time_is_the_length_of_the_union(intervals):
     assert busy_time(intervals).total == len(covered)
 
 
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60))))
+def test_busy_time_intervals_that_end_before_they_start_have_no_length(intervals):
+    forward = [(start, stop) for start, stop in intervals if start <= stop]
+    assert busy_time(intervals).total == busy_time(forward).total
+
+
 @given(INTERVALS, st.randoms())
 def test_busy_time_does_not_depend_on_order(intervals, random):
     shuffled = random.sample(intervals, len(intervals))

@@ -8,12 +8,14 @@ import pytest
 
 from pipeline.pool.engine_loop import Exchange
 from pipeline.pool.pool import GroupPlan, PoolLimits
-from pipeline.pool.supervise import Preempted, SupervisedPool
-from schemas.errors import EngineError, EnvironmentMismatch, PoolError
-from schemas.records import Completion, EngineReport, EngineStats, Request, Sampling
+from pipeline.pool.restarts import Killed, NodeLost, Preempted
+from pipeline.pool.supervise import SupervisedPool
+from schemas.errors import RETRY, EngineError, EnvironmentMismatch, NoEngine, PoolError
+from schemas.prompt_hash import prompt_hash
+from schemas.records import Completion, EngineReport, EngineStats, Failure, Request, Sampling
 
 REPORT = EngineReport("fake", "1", "weights", "none", "none")
-LIMITS = PoolLimits(attempts=3, restarts=2, start_s=100, stall_s=30)
+LIMITS = PoolLimits(attempts=3, restarts=2, start_s=100, stall_s=30, machine_restarts=5, wait_s=300)
 
 
 @dataclass
@@ -24,6 +26,7 @@ class FakeHost:
     placed_at: float = 0.0
     loaded_at: float = 0.0
     dies_of: Exception | None = None
+    """With work, or while it loads if it never does."""
     advances: bool = False
     answers: bool = False
     sent: list[Request] = field(default_factory=list)
@@ -34,6 +37,8 @@ class FakeHost:
         return self.clock.now >= self.placed_at
 
     def report(self) -> EngineReport | None:
+        if self.dies_of and self.loaded_at == float("inf"):
+            raise self.dies_of
         return REPORT if self.clock.now >= self.loaded_at else None
 
     def send(self, requests: Sequence[Request]) -> None:
@@ -118,11 +123,30 @@ def test_start_time_to_load_begins_with_a_place():
     assert pool.stats().restarts == 0
 
 
-def test_start_no_place_for_the_only_engine_is_an_error_that_says_what_lacks():
+def test_start_no_place_for_any_engine_is_an_error_that_says_what_lacks():
     clock = Clock()
-    pool = make_pool(FakeHost(clock, placed_at=1e9, loaded_at=1e9))
-    with pytest.raises(PoolError, match=r"main-0 in 100 s.*there are 0 GPUs"):
+    pool = make_pool(*[FakeHost(clock, placed_at=1e9, loaded_at=1e9)] * 2, replicas=2)
+    with pytest.raises(NoEngine, match=r"'main' in 300 s \(`wait_s`\): there are 0 GPUs") as caught:
         pool.start()
+    assert 300 <= clock.now < 302
+    assert caught.value.exit_code == RETRY
+
+
+def test_start_place_found_within_the_wait_leaves_all_the_time_to_load():
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, placed_at=290, loaded_at=380))
+    pool.start()
+    assert pool.stats().restarts == 0
+
+
+def test_start_waiting_for_places_is_told_now_and_then(caplog: pytest.LogCaptureFixture):
+    clock = Clock()
+    hosts = FakeHost(clock), FakeHost(clock, placed_at=250, loaded_at=250)
+    pool = make_pool(*hosts, replicas=2)
+    pool.start()
+    pool.collect(500)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["1 of 2 engines of group 'main' still wait for a place: there are 0 GPUs"] * 2
 
 
 def test_collect_engine_without_a_place_waits_while_others_work():
@@ -187,15 +211,112 @@ def test_collect_time_in_which_nobody_looked_is_not_counted():
     assert pool.stats().restarts == 0
 
 
+def run_one(pool: SupervisedPool) -> Completion | Failure:
+    """The outcome of one child."""
+    pool.start()
+    pool.submit([make_request()])
+    (outcome,) = pool.collect(100)
+    return outcome
+
+
+def counts(pool: SupervisedPool) -> tuple[int, int]:
+    stats = pool.stats()
+    return stats.restarts, stats.machine_restarts
+
+
 def test_collect_preempted_engine_costs_neither_budget_nor_attempts():
     clock = Clock()
     taken = FakeHost(clock, dies_of=Preempted("its node is drained"))
-    pool = make_pool(taken, FakeHost(clock, answers=True), restarts=0, attempts=1)
+    healthy = FakeHost(clock, answers=True)
+    pool = make_pool(taken, healthy, restarts=0, machine_restarts=0, attempts=1)
+    assert isinstance(run_one(pool), Completion)
+    assert counts(pool) == (0, 0)
+    assert pool.stats().requeued == 1
+
+
+def test_collect_lost_node_costs_a_machine_restart_and_blames_nobody():
+    clock = Clock()
+    hosts = FakeHost(clock, dies_of=NodeLost("its node is gone")), FakeHost(clock, answers=True)
+    pool = make_pool(*hosts, restarts=0, attempts=1)
+    assert isinstance(run_one(pool), Completion)
+    assert counts(pool) == (0, 1)
+
+
+def test_collect_killed_process_costs_a_machine_restart_and_blames_its_children():
+    clock = Clock()
+    killed = [FakeHost(clock, dies_of=Killed("its process is gone")) for _ in range(2)]
+    pool = make_pool(*killed, FakeHost(clock, answers=True), restarts=0, attempts=2)
+    outcome = run_one(pool)
+    assert isinstance(outcome, Failure)
+    assert outcome.reason == "poison"
+    assert counts(pool) == (0, 2)
+
+
+def test_collect_raising_engine_costs_a_restart_whatever_is_left_for_machines():
+    clock = Clock()
+    broken = [FakeHost(clock, dies_of=EngineError("no power")) for _ in range(2)]
+    pool = make_pool(*broken, restarts=1, attempts=9)
+    with pytest.raises(PoolError, match=r"1 of 1 `restarts` and 0 of 5 `machine_restarts`") as e:
+        run_one(pool)
+    assert not isinstance(e.value, NoEngine)
+
+
+def test_collect_machines_lost_too_often_is_no_failure_of_the_work():
+    clock = Clock()
+    lost = [FakeHost(clock, dies_of=NodeLost("its node is gone")) for _ in range(2)]
+    pool = make_pool(*lost, machine_restarts=1)
+    with pytest.raises(NoEngine, match=r"1 of 1 `machine_restarts`.*1 children.*node is gone"):
+        run_one(pool)
+
+
+def test_start_process_killed_before_any_engine_loaded_counts_as_the_works():
+    clock = Clock()
+    never = float("inf")
+    hosts = [FakeHost(clock, loaded_at=never, dies_of=Killed("SIGKILL")) for _ in range(3)]
+    pool = make_pool(*hosts)
+    with pytest.raises(EngineError, match=r"2 of 2 `restarts` and 0 of 5"):
+        pool.start()
+
+
+def test_collect_all_engines_lost_and_no_place_left_waits_and_then_gives_up():
+    clock = Clock()
+    taken = FakeHost(clock, dies_of=Preempted("its node is drained"))
+    pool = make_pool(taken, FakeHost(clock, placed_at=1e9, loaded_at=1e9))
+    with pytest.raises(NoEngine, match=r"there are 0 GPUs; 1 children wait.*same command again"):
+        pool.start()
+        pool.submit([make_request()])
+        pool.collect(1000)
+    assert 300 <= clock.now < 302
+
+
+def test_collect_engines_come_back_within_the_wait():
+    clock = Clock()
+    taken = FakeHost(clock, dies_of=Preempted("its node is drained"))
+    pool = make_pool(taken, FakeHost(clock, placed_at=250, loaded_at=340, answers=True))
     pool.start()
     pool.submit([make_request()])
-    (outcome,) = pool.collect(10)
-    assert isinstance(outcome, Completion)
-    assert (pool.stats().restarts, pool.stats().requeued) == (0, 1)
+    assert isinstance(pool.collect(400)[0], Completion)
+
+
+def test_collect_waiting_time_in_which_nobody_looked_is_not_counted():
+    clock = Clock()
+    taken = FakeHost(clock, dies_of=Preempted("its node is drained"))
+    pool = make_pool(taken, FakeHost(clock, placed_at=1e9, loaded_at=1e9))
+    pool.start()
+    pool.submit([make_request()])
+    for _ in range(10):
+        clock.now += 1000
+        assert pool.collect(0.25) == []
+
+
+def test_collect_poison_is_named_by_its_parent_and_prompt(caplog: pytest.LogCaptureFixture):
+    clock = Clock()
+    pool = make_pool(FakeHost(clock, dies_of=EngineError("segfault")), attempts=1, restarts=0)
+    failure = run_one(pool)
+    assert isinstance(failure, Failure)
+    named = f"child 0 (turn) of parent p (wave w0, prompt {prompt_hash(make_request().prompt)}"
+    assert named in failure.message
+    assert failure.message in [record.getMessage() for record in caplog.records]
 
 
 def test_collect_budget_spent_first_hands_out_what_is_ready():

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.storage.snapshots import latest
-from pipeline.verify_drops import drop_defects
+from pipeline.verify.drops import drop_defects
 from schemas.errors import AlreadyExists, UserError
+from tests.memory import forgotten
 from tests.planted import (
     ANSWERS,
     QUESTIONS,
@@ -36,6 +37,7 @@ FRANCE, FRANCES, FRANCE_AGAIN, SPAIN, BEES = QUESTIONS[:5]
 @given(
     forests(), st.sampled_from(["openings", "turns"]), st.sampled_from([0.8, 1.0]), st.booleans()
 )
+@forgotten()
 def test_refine_turns_keeps_what_all_pairs_keep(rows, scope, threshold, signed):
     origin = stored(rows, signed=signed)
     snapshot = refined(origin, scopes=[scope], threshold=threshold)
@@ -44,6 +46,7 @@ def test_refine_turns_keeps_what_all_pairs_keep(rows, scope, threshold, signed):
 
 @ALL_PAIRS
 @given(forests(), st.sampled_from([0.8, 0.95]))
+@forgotten()
 def test_refine_conversations_keeps_what_all_pairs_keep(rows, threshold):
     origin = stored(rows)
     snapshot = refined(origin, scopes=["conversations"], threshold=threshold)
@@ -52,6 +55,7 @@ def test_refine_conversations_keeps_what_all_pairs_keep(rows, threshold):
 
 @ALL_PAIRS
 @given(forests())
+@forgotten()
 def test_refine_exact_drops_equal_texts_only(rows):
     origin = stored(rows)
     snapshot = refined(origin, duplicates="exact", scopes=["turns"])
@@ -68,6 +72,7 @@ def test_refine_exact_drops_equal_texts_only(rows):
 
 @ALL_PAIRS
 @given(forests())
+@forgotten()
 def test_refine_again_drops_nothing_more(rows):
     """Whatever the order of scopes left, it is a fixed point, and no snapshot is made of it."""
     origin = stored(rows)
@@ -80,6 +85,7 @@ def test_refine_again_drops_nothing_more(rows):
 
 @ALL_PAIRS
 @given(forests())
+@forgotten()
 def test_refine_same_settings_from_the_same_snapshot_gives_the_same_list(rows):
     origin = stored(rows)
     first = refined(origin)
@@ -89,6 +95,7 @@ def test_refine_same_settings_from_the_same_snapshot_gives_the_same_list(rows):
 
 @ALL_PAIRS
 @given(forests(), st.integers(2, 9))
+@forgotten()
 def test_refine_partitions_do_not_matter(rows, partitions):
     every = {"scopes": ["turns", "conversations"]}
     origins = [stored(rows), stored(rows)]
@@ -99,6 +106,7 @@ def test_refine_partitions_do_not_matter(rows, partitions):
 
 @ALL_PAIRS
 @given(forests(2), forests(2))
+@forgotten()
 def test_refine_against_an_earlier_run_keeps_as_if_it_came_first(before, rows):
     earlier, origin = stored(before, seed=1), stored(rows)
     snapshot = refined(earlier, origin, scopes=["openings"])

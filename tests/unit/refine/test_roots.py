@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from pipeline.pool.tasks import LocalTasks
 from pipeline.refine.loop import Asked, Origin, refine
-from pipeline.verify_drops import drop_defects
+from pipeline.verify.drops import drop_defects
 from schemas.errors import CorruptData
 from schemas.manifest import Snapshot
 from schemas.refine_spec import RefineSpec
+from tests.memory import forgotten
 from tests.planted import (
     ANSWERS,
     PROMPTS,
@@ -42,6 +43,7 @@ PARIS, NEARLY = REPLIES[-2:]
 
 @ALL_PAIRS
 @given(continued_texts(), st.sampled_from([0.8, 1.0]), st.booleans())
+@forgotten()
 def test_refine_continued_texts_keeps_what_all_pairs_keep(rows, threshold, signed):
     origin = stored(rows, signed=signed)
     snapshot = refined(origin, scopes=["openings"], threshold=threshold)
@@ -59,6 +61,7 @@ def test_refine_text_to_be_continued_is_no_conversation():
 
 @ALL_PAIRS
 @given(prompted_forests(), st.sampled_from([0.7, 0.95]), st.booleans())
+@forgotten()
 def test_refine_answers_to_prompts_keeps_what_all_pairs_of_one_prompt_keep(rows, threshold, signed):
     origin = stored(rows, signed=signed)
     snapshot = refined(origin, threshold=threshold)
@@ -67,6 +70,7 @@ def test_refine_answers_to_prompts_keeps_what_all_pairs_of_one_prompt_keep(rows,
 
 @ALL_PAIRS
 @given(prompted_forests())
+@forgotten()
 def test_refine_answers_to_prompts_exact_drops_equal_ones_to_one_prompt(rows):
     """Stand-ins have no signatures of their own, and meet all the same."""
     origin = stored(rows)

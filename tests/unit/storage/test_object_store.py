@@ -1,6 +1,6 @@
 """Object stores behind a wire that loses answers and a server that is busy."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +10,7 @@ from pipeline.storage.open import prove_create
 from pipeline.storage.retry import Retry
 from pipeline.storage.settle import settle
 from schemas.errors import AlreadyExists, LocationError, NotFound, StoreError
-from tests.s3_server import Wire, new_location, s3_server, wire_to
+from tests.s3_server import Asked, Wire, first, new_location, s3_server, wire_to
 from tests.stored import make_manifest
 
 AT_ONCE = Retry(tries=4, base_s=0.0)
@@ -30,8 +30,7 @@ def wired(endpoint: str) -> Iterator[tuple[str, Wire]]:
 
 @pytest.fixture
 def wire(wired: tuple[str, Wire]) -> Wire:
-    wired[1].seen.clear()
-    wired[1].fate = lambda method, number: "deliver"
+    wired[1].clear()
     return wired[1]
 
 
@@ -45,11 +44,6 @@ def store(wired: tuple[str, Wire], wire: Wire) -> FsspecStore:
 def direct(store: FsspecStore, endpoint: str) -> FsspecStore:
     """Another driver at the same location, with a wire that is whole."""
     return FsspecStore(store.location, {"endpoint_url": endpoint})
-
-
-def first(method: str, times: int, fate: str) -> Callable[[str, int], str]:
-    """This fate for the first requests of a method; the others are delivered."""
-    return lambda asked, number: fate if asked == method and number <= times else "deliver"
 
 
 def test_create_that_was_done_in_spite_of_its_error_succeeds(
@@ -84,8 +78,8 @@ def test_create_on_a_busy_server_is_tried_again(
 def test_create_that_another_driver_won_in_between_is_refused(
     store: FsspecStore, direct: FsspecStore, wire: Wire
 ) -> None:
-    def overtaken(method: str, number: int) -> str:
-        if method == "PUT" and number == 1:
+    def overtaken(asked: Asked) -> str:
+        if asked.verb == "PUT" and asked.number == 1:
             direct.create("ledger/1.json", b"theirs")
             return "503"
         return "deliver"
@@ -118,15 +112,16 @@ def test_read_and_list_on_a_busy_server_are_tried_again(
     direct.create("nodes/a", b"theirs")
     wire.fate = first("GET", 2, "503")
     assert store.read("nodes/a") == b"theirs"
-    wire.seen.clear()
+    wire.fate = first("LIST", 2, "503")
     assert store.list("nodes") == ["nodes/a"]
+    assert wire.seen.count("GET") == wire.seen.count("LIST") == 3
 
 
 def test_open_on_a_busy_server_is_tried_again(
     store: FsspecStore, direct: FsspecStore, wire: Wire
 ) -> None:
     direct.create("rows.jsonl", b"one\ntwo\n")
-    wire.fate = lambda method, number: "503" if number == 1 else "deliver"
+    wire.fate = lambda asked: "503" if asked.number == 1 else "deliver"
     with store.open("rows.jsonl") as file:
         assert list(file) == [b"one\n", b"two\n"]
     assert {"HEAD", "GET"} <= set(wire.seen) and len(wire.seen) > 3

@@ -46,13 +46,13 @@ def write(store: Store, nodes: list[Node]) -> list[ShardEntry]:
 def put(store: FileStore, table: pa.Table, rows: int | None = None) -> ShardEntry:
     """A shard of any table, with an entry that fits its bytes."""
     payload = encode(table, {})
-    store.create("nodes/x.parquet", payload)
+    store.create("nodes/000000-x.parquet", payload)
     return entry_of(payload, table.num_rows if rows is None else rows)
 
 
 def entry_of(payload: bytes, rows: int) -> ShardEntry:
     return ShardEntry(
-        name="nodes/x.parquet",
+        name="nodes/000000-x.parquet",
         rows=rows,
         bytes=len(payload),
         sha256=digest(payload),
@@ -164,14 +164,14 @@ def test_read_shard_checks_pages_where_the_manifest_was_made_from_damaged_bytes(
     text = pq.ParquetFile(io.BytesIO(payload)).metadata.row_group(0).column(11)
     place = text.data_page_offset + text.total_compressed_size - 5
     damaged = payload[:place] + bytes([payload[place] ^ 1]) + payload[place + 1 :]
-    store.create("nodes/x.parquet", damaged)
+    store.create("nodes/000000-x.parquet", damaged)
     with pytest.raises(CorruptData, match=r"nodes/x\.parquet.*damaged"):
         read_shard(store, entry_of(damaged, len(KEPT)))
 
 
 @pytest.mark.parametrize("payload", [b"", b"PAR1", b"no parquet at all"])
 def test_read_shard_of_something_else_names_the_file(store: FileStore, payload: bytes) -> None:
-    store.create("nodes/x.parquet", payload)
+    store.create("nodes/000000-x.parquet", payload)
     with pytest.raises(CorruptData, match=r"nodes/x\.parquet"):
         read_shard(store, entry_of(payload, 1))
 

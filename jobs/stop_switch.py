@@ -1,0 +1,117 @@
+"""How a person or a scheduler stops a run: the signals, and what they ask for.
+
+While waves are in flight, signals only note what was asked, and the loop heeds it between two
+moves. At any other time (planning, loading, sealing) there is nothing to finish, so they end what
+is going on at once, wherever it is.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from pipeline.watch import Stop
+from schemas.errors import ArboristError, Evicted, Interrupted
+
+_STDERR = 2
+
+
+class _Ended(KeyboardInterrupt):
+    """Ends what the main thread does; no `except Exception` holds it up. It is one that compiled
+    code passes on: Ray's knows no other, and raises a plain one in its place."""
+
+
+class StopSwitch:
+    """SIGINT: finish the waves in flight; once more drops them. SIGTERM: the machine is taken away
+    and leaves `grace_s` for that; once more drops them."""
+
+    def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._grace_s, self._clock = grace_s, clock
+        self._stop = Stop.NO
+        self._deadline = 0.0
+        self._at_once = True
+
+    @property
+    def stop(self) -> Stop:
+        """What is asked by now."""
+        if self._stop is Stop.LEAVE and self._clock() >= self._deadline:
+            self._stop = Stop.EVICT
+        return self._stop
+
+    def ask(self, number: int) -> str:
+        """Take a signal; what becomes of it, in words."""
+        evicted = number == signal.SIGTERM or self._stop in (Stop.LEAVE, Stop.EVICT)
+        first, again = (Stop.LEAVE, Stop.EVICT) if evicted else (Stop.DRAIN, Stop.ABANDON)
+        if self._stop is first or self._stop.drops:
+            self._stop = again
+            return "dropping the waves in flight"
+        self._stop = first
+        self._deadline = self._clock() + self._grace_s
+        limit = f" for at most {self._grace_s:g} s" if evicted else ""
+        return f"finishing the waves in flight{limit}; once more drops them"
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals over, and give them back."""
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.signal(number, self._on_signal) for number in numbers}
+        try:
+            yield
+            self._end_if_asked()
+        except KeyboardInterrupt:
+            raise self._error() from None
+        except ArboristError as error:
+            if self.stop not in (Stop.LEAVE, Stop.EVICT) or isinstance(error, Interrupted):
+                raise
+            raise Evicted(f"{_EVICTED} On the way out: {error}") from error
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        """Inside, who is told to stop asks for it, and is not ended."""
+        self._at_once = False
+        try:
+            yield
+        finally:
+            self._at_once = True
+        self._end_if_asked()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Inside what is `heeded`, something that cannot ask."""
+        self._at_once = True
+        try:
+            self._end_if_asked()
+            yield
+        finally:
+            self._at_once = False
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        ending = self._at_once and self._stop is Stop.NO
+        words = self.ask(number)
+        if not self._at_once:
+            # Not print, which must not be entered again while it prints.
+            os.write(_STDERR, f"\narborist: stopping, {words}\n".encode())
+        if ending:
+            raise _Ended
+
+    def _end_if_asked(self) -> None:
+        if self._stop is not Stop.NO:
+            raise _Ended
+
+    def _error(self) -> Interrupted:
+        if self._stop in (Stop.LEAVE, Stop.EVICT):
+            return Evicted(_EVICTED)
+        return Interrupted(
+            "Stopped as asked, with no wave in flight; the same command continues the run."
+        )
+
+
+_EVICTED = (
+    "Stopped by SIGTERM with no wave in flight; what is committed stays, and the same command "
+    "continues the run, here or on another machine."
+)
