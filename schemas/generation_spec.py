@@ -218,7 +218,7 @@ class GenerationSpec(Strict):
     """Engine groups that run another model than `model`."""
     roots: RootsSpec = RootsSpec()
     levels: Annotated[tuple[LevelSpec, ...], Field(min_length=1, max_length=MAX_LEVELS)]
-    turns: dict[Positive, Weight] = {}
+    turns: dict[Annotated[int, Field(ge=0, le=MAX_NUMBERS)], Weight] = {}
     """Share of opening questions whose dialogues have so many turns (a question and its answer
     each); empty: all go to the last level."""
     logprobs: Literal["none", "sum", "tokens"] = "sum"

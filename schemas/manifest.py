@@ -247,13 +247,6 @@ class Manifest(Sealed):
     gpus: Annotated[float, Field(ge=0, le=1e9)] = 0.0
     """Held by the engines of the attempt."""
 
-    @model_validator(mode="after")
-    def _names_its_own(self) -> Self:
-        for entry in self.shards:
-            if not entry.name.startswith(f"{entry.table}/{self.wave}-"):
-                raise ValueError(f"shards: found {entry.name}, expected files of {self.wave}")
-        return self
-
 
 class Repair(Sealed):
     """`repairs/<number>.json`: what counts no more, because something in it was damaged."""

@@ -113,8 +113,11 @@ def _files(folder: Path) -> Iterator[Path]:
     """The files that matter: of the model itself and of each of its modules."""
     paths = {str(module.get("path", "")) for module in _modules(folder)}
     for place in sorted({folder, *(folder / path for path in paths)}):
-        if not place.resolve().is_relative_to(folder.resolve()):
-            raise ModelError(f"{folder}/modules.json: leads to {place}, out of the model's folder.")
+        if not _is_inside(folder, place):
+            raise ModelError(
+                f"{folder}/modules.json: leads to {str(place)[:300]!r}; expected a folder of the "
+                "model."
+            )
         files = [file for file in place.glob("*") if file.is_file()]
         yield from (file for file in files if file.suffix in _SETTINGS | {".safetensors"})
         pickled = [file for file in files if file.suffix in _PICKLED]
@@ -123,6 +126,13 @@ def _files(folder: Path) -> Iterator[Path]:
                 f"{pickled[0]}: holds weights as a pickle, which is a program; expected "
                 "*.safetensors. Save the model again with safe_serialization."
             )
+
+
+def _is_inside(folder: Path, place: Path) -> bool:
+    try:
+        return place.resolve(strict=place.exists()).is_relative_to(folder.resolve())
+    except (OSError, ValueError):
+        return False
 
 
 def _modules(folder: Path) -> list[dict[str, Any]]:

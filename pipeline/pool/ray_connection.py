@@ -55,7 +55,8 @@ def join_ray(address: str | None, *, cpus: float = 0) -> None:
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
         _prepare_own_ray()
-    import ray
+    with _unbroken():
+        import ray
 
     if not ray.is_initialized():
         with _own_sigterm():
@@ -108,6 +109,26 @@ def in_one_line(error: Exception) -> str:
     """Ray's paragraphs without colours and the underlining of tracebacks."""
     words = re.sub(r"\x1b\[\d*m", "", str(error)).split()
     return " ".join(word for word in words if word.strip("^~"))[:800]
+
+
+@contextmanager
+def _unbroken() -> Iterator[None]:
+    """Signals come when it is done: an import that is broken off leaves half a Ray behind, whose
+    hook at the end of the process then fails."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread() or None in handlers.values():
+        yield
+        return
+    for number in handlers:
+        signal.signal(number, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for one in heard:
+            signal.raise_signal(one)
 
 
 @contextmanager

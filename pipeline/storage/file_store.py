@@ -125,7 +125,8 @@ class FileStore:
     def _stay_inside(self, folder: Path) -> None:
         """A folder that is a link would let names escape; a link to a file may be read."""
         inner = (folder, *folder.parents)[: len(folder.parts) - len(self._root.parts)]
-        link = next((place for place in inner if place.is_symlink()), None)
+        with _explained("reach", folder):
+            link = next((place for place in inner if place.is_symlink()), None)
         if link is not None:
             raise LocationError(
                 f"{link}: is a link, so what lies behind it may be outside of {self._root}. Links "

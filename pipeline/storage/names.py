@@ -2,15 +2,20 @@
 
 from schemas.errors import StoreError
 
+LONGEST = 1024
+"""What S3 takes."""
+_SHOWN = 200
+
 
 def check_name(name: str) -> str:
     """The name itself, or an error for one that could escape its location or be hidden in it."""
     parts = name.split("/")
-    if all(part and not part.startswith(".") for part in parts) and name.isprintable():
+    shown = all(part and not part.startswith(".") for part in parts)
+    if shown and name.isprintable() and len(name) <= LONGEST:
         return name
     raise StoreError(
-        f"{name!r} cannot name an object: expected relative parts divided by single slashes, none "
-        "of them empty or beginning with a dot."
+        f"{name[:_SHOWN]!r} cannot name an object: expected relative parts divided by single "
+        f"slashes, none empty or beginning with a dot, and {LONGEST:,} characters at most."
     )
 
 

@@ -1,11 +1,8 @@
 """The run file: what a run was asked for, written once before its first wave."""
 
-import json
-
 from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
 from schemas.errors import CorruptData, EnvironmentMismatch, LocationError, NewerSchema, NotFound
-from schemas.fingerprint import run_id_of
 from schemas.manifest import RunFile
 from schemas.node_table import TABLE_VERSION
 
@@ -31,13 +28,6 @@ def open_run(store: Store) -> RunFile:
 def _parse(store: Store, payload: bytes) -> RunFile:
     where = f"{store.location}/{RUN_FILE}"
     run_file = RunFile.from_bytes(payload, name=where)
-    content = json.loads(payload)
-    expected = run_id_of(content["generation"], content["identity"])
-    if run_file.run_id != expected:
-        raise CorruptData(
-            f"{where}: names run {run_file.run_id}, but what it asks for is run {expected}; it was "
-            "edited. Restore it, or begin another run."
-        )
     if run_file.table_version > TABLE_VERSION:
         raise NewerSchema(
             f"{where}: the run's node table is version {run_file.table_version}, this version "

@@ -111,7 +111,7 @@ def test_generate_asked_to_stop_says_how_to_go_on_and_goes_on(
 def test_generate_asked_to_stop_twice_drops_what_is_in_flight(
     number: signal.Signals, tmp_path: Path, location: Path
 ):
-    command = stuck(tmp_path, location, hang_after=12)
+    command = stuck(tmp_path, location, max_num_seqs=1, hang_after=7)
     with started(*command) as process:
         await_waves(process, location, 1, PATIENCE_S)
         process.send_signal(number)
@@ -124,7 +124,7 @@ def test_generate_asked_to_stop_twice_drops_what_is_in_flight(
 
 
 def test_generate_evicted_drops_what_is_not_whole_in_time(tmp_path: Path, location: Path):
-    command = stuck(tmp_path, location, grace_s=0.5, hang_after=12)
+    command = stuck(tmp_path, location, grace_s=0.5, max_num_seqs=1, hang_after=7)
     began = time.monotonic()
     code, _, err = stop_when_committed(location, 1, signal.SIGTERM, *command)
     assert code == RETRY, err

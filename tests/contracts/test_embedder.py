@@ -15,6 +15,7 @@ from jobs.prepare_embedder import packaged_sentence_model, prepare_embedder
 from pipeline.embedders.embedder import Embedder
 from pipeline.embedders.load import load_embedder
 from pipeline.embedders.sentence import SentenceEmbedder
+from tests.trying import examples
 
 TEXTS = [
     "How do I bake bread at home?",
@@ -28,7 +29,7 @@ TEXTS = [
     "tabs\tand\nlines\x00\x1b[0m\u200b\u202e",
     "e\u0301tude and \u00e9tude",
     "```python\nprint('bread')\n```",
-    "word " * 300,
+    "word " * 100,
 ]
 LONG = ("A hundred thousand characters about bread and other things. " * 2000)[:100_000]
 BLANK = ["", " ", "\n\t \u3000"]
@@ -91,15 +92,13 @@ def test_embed_same_text_is_the_same_in_any_batch(embedder: Embedder):
 
 
 def test_embed_again_gives_the_same_bytes(embedder: Embedder):
-    many = [f"{text} {i}" for i in range(40) for text in TEXTS]
+    many = [f"{text} {i}" for i in range(12) for text in TEXTS]
     first = embedder.embed(many).tobytes()
     embedder.embed(many[7:90])
     assert embedder.embed(many).tobytes() == first
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     texts=st.lists(st.sampled_from(TEXTS) | st.text(max_size=60), min_size=1, max_size=40),
     cuts=st.lists(st.integers(0, 40), max_size=4),
@@ -151,9 +150,7 @@ def test_embed_paraphrases_are_closer_than_what_is_unrelated(embedder: Embedder)
     assert list(cosines.argmax(axis=1)) == list(range(len(PARAPHRASES)))
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=60), min_size=1, max_size=6))
 def test_embed_any_texts_have_a_unit_or_zero_row_each(embedder: Embedder, texts: list[str]):
     vectors = embedder.embed(texts)

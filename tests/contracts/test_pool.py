@@ -188,7 +188,7 @@ def test_start_engine_that_fails_is_replaced(make_pool: MakePool):
 
 
 def test_start_engine_that_never_loads_is_replaced(make_pool: MakePool):
-    pool = make_pool(make_group(hang_start=True, faulty_incarnations=(0,)), start_s=1.0)
+    pool = make_pool(make_group(hang_start=True, faulty_incarnations=(0,)), start_s=2.0)
     pool.start()
     run(pool, make_wave("w0", 5))
     assert pool.stats().restarts == 1
@@ -216,7 +216,7 @@ def test_collect_engine_dies_midway_its_children_go_to_another(make_pool: MakePo
 
 
 def test_collect_engine_hangs_is_replaced(make_pool: MakePool):
-    pool = make_pool(make_group(hang_after=10, faulty_incarnations=(0,)), stall_s=1.0)
+    pool = make_pool(make_group(hang_after=10, faulty_incarnations=(0,)), stall_s=2.0)
     pool.start()
     run(pool, make_wave("w0", 20))
     assert pool.stats().restarts == 1
@@ -233,7 +233,7 @@ class BlockedEngine(ScriptedEngine):
 
 def test_collect_engine_whose_step_never_returns_is_replaced(make_pool: MakePool):
     factory = partial(BlockedEngine, ScriptedConfig())
-    pool = make_pool(make_group()._replace(make_engine=factory), stall_s=1.0)
+    pool = make_pool(make_group()._replace(make_engine=factory), stall_s=2.0)
     pool.start()
     run(pool, make_wave("w0", 20))
     assert pool.stats().restarts == 1
@@ -306,7 +306,12 @@ def test_abandon_only_later_work_comes_back(make_pool: MakePool):
     assert all(isinstance(one, Completion) for one in run(pool, make_wave("w0", 3)))
 
 
+def engine_threads() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name.startswith("engine-")}
+
+
 def test_close_twice_leaves_no_engine_behind(make_pool: MakePool):
+    cut_off = engine_threads()
     pool = make_pool(make_group(replicas=2, step_s=0.01))
     pool.start()
     wait_for_engines(pool, 2)
@@ -315,7 +320,7 @@ def test_close_twice_leaves_no_engine_behind(make_pool: MakePool):
     pool.close()
     pool.close()
     assert wait_until_gone(pids) == []
-    assert [one.name for one in threading.enumerate() if one.name.startswith("engine-")] == []
+    assert engine_threads() <= cut_off
 
 
 @pytest.mark.ray

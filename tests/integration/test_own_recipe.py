@@ -17,9 +17,13 @@ EXAMPLES = REPOSITORY / "tests" / "examples"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Where a user has the example."""
+    return laid_out(tmp_path)
+
+
+def laid_out(folder: Path) -> Path:
     for name in ("voices.py", "voices.yaml"):
-        shutil.copy(EXAMPLES / name, tmp_path)
-    return tmp_path
+        shutil.copy(EXAMPLES / name, folder)
+    return folder
 
 
 def arborist(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,26 +44,39 @@ def generate(folder: Path) -> dict:
     return json.loads(done.stdout)
 
 
-def test_own_recipe_grows_and_all_commands_know_its_run(folder):
-    planned = json.loads(arborist(folder, "plan", "voices.yaml", "--json").stdout)
-    figures = generate(folder)
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    """The example after its rehearsal, not to be changed, and the figures."""
+    folder = laid_out(tmp_path_factory.mktemp("sealed"))
+    return folder, generate(folder)
+
+
+@pytest.fixture
+def grown(sealed: tuple[Path, dict], tmp_path: Path) -> Path:
+    """The same as one's own."""
+    return shutil.copytree(sealed[0], tmp_path / "grown")
+
+
+def test_own_recipe_grows_and_all_commands_know_its_run(grown, sealed):
+    _, figures = sealed
+    planned = json.loads(arborist(grown, "plan", "voices.yaml", "--json").stdout)
     assert figures["complete"] and figures["asked"] <= planned["totals"]["candidates"]
-    status = json.loads(arborist(folder, "status", "runs/voices", "--json").stdout)
+    status = json.loads(arborist(grown, "status", "runs/voices", "--json").stdout)
     assert (status["sealed"], status["kept"]) == (True, figures["kept"])
-    verified = arborist(folder, "verify", "runs/voices")
+    verified = arborist(grown, "verify", "runs/voices")
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    exported = arborist(folder, "export", "runs/voices", "--out", "messages")
+    exported = arborist(grown, "export", "runs/voices", "--out", "messages")
     assert exported.returncode == 0, exported.stderr
-    rows = pq.read_table(folder / "messages").to_pylist()
+    rows = pq.read_table(grown / "messages").to_pylist()
     assert rows
     for row in rows:
         roles = [message["role"] for message in row["messages"]]
         assert roles == ["user", "assistant"] * (len(roles) // 2), "readers see no system prompt"
 
 
-def test_own_recipe_shows_who_asks_while_questions_are_asked_only(folder):
-    run_id = generate(folder)["run_id"]
-    (shard,) = (folder / "runs" / "voices" / run_id / "roots").glob("*.parquet")
+def test_own_recipe_shows_who_asks_while_questions_are_asked_only(sealed):
+    folder, figures = sealed
+    (shard,) = (folder / "runs" / "voices" / figures["run_id"] / "roots").glob("*.parquet")
     child, engineer = pq.read_table(shard).to_pylist()
     said = {
         (o["level"]): bytes(i for i in o["token_ids"] if i < 256).decode()
@@ -70,15 +87,15 @@ def test_own_recipe_shows_who_asks_while_questions_are_asked_only(folder):
     assert child["messages"] == engineer["messages"] == []
 
 
-def test_own_recipe_edited_source_is_another_run(folder):
-    first = generate(folder)
-    again = generate(folder)
+def test_own_recipe_edited_source_is_another_run(grown, sealed):
+    _, first = sealed
+    again = generate(grown)
     assert (again["run_id"], again["already_done"]) == (first["run_id"], True)
-    with (folder / "voices.py").open("a") as file:
+    with (grown / "voices.py").open("a") as file:
         file.write("\n# Changed.\n")
-    other = generate(folder)
+    other = generate(grown)
     assert other["run_id"] != first["run_id"] and not other["already_done"]
-    assert len(list((folder / "runs" / "voices").glob("*/run.json"))) == 2
+    assert len(list((grown / "runs" / "voices").glob("*/run.json"))) == 2
 
 
 @pytest.mark.parametrize(
@@ -105,8 +122,8 @@ def test_own_recipe_that_cannot_be_used_is_explained(folder, recipe, said):
         assert part in message
 
 
-def test_own_recipe_run_without_its_source_says_what_is_missing(folder, tmp_path_factory):
-    generate(folder)
+def test_own_recipe_run_without_its_source_says_what_is_missing(sealed, tmp_path_factory):
+    folder, _ = sealed
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     failed = arborist(elsewhere, "verify", str(folder / "runs" / "voices"))
     message = " ".join(failed.stderr.split())
@@ -114,16 +131,15 @@ def test_own_recipe_run_without_its_source_says_what_is_missing(folder, tmp_path
     assert "voices:Voices cannot be imported from" in message
 
 
-def test_own_recipe_edited_after_its_run_is_told_apart_by_what_derives_from_it(folder):
-    generate(folder)
-    with (folder / "voices.py").open("a") as file:
+def test_own_recipe_edited_after_its_run_is_told_apart_by_what_derives_from_it(grown):
+    with (grown / "voices.py").open("a") as file:
         file.write("\n# Changed.\n")
     of_run = {"verify": [], "status": [], "explain": ["0"], "export": ["--out", "rows"]}
     for verb, arguments in of_run.items():
-        refused = arborist(folder, verb, "runs/voices", *arguments)
+        refused = arborist(grown, verb, "runs/voices", *arguments)
         said = " ".join(refused.stderr.split())
         assert refused.returncode == 2, (verb, said)
         assert "was made by recipe voices 1" in said, (verb, said)
-    assert not (folder / "rows").exists()
+    assert not (grown / "rows").exists()
     # Equal texts are equal by whatever recipe they were made.
-    assert arborist(folder, "refine", "runs/voices").returncode == 0
+    assert arborist(grown, "refine", "runs/voices").returncode == 0

@@ -8,6 +8,7 @@ from jobs.siblings import siblings
 from jobs.wiring import resolve
 from pipeline.storage.open import join, open_store
 from pipeline.storage.runs import create_run
+from schemas.fingerprint import run_id
 from tests.builders import make_spec
 
 
@@ -22,7 +23,8 @@ def store(spec, run_file, **identity):
     curation = run_file.identity.curation | identity.pop("curation", {})
     models = tuple(model.model_copy(update=identity) for model in run_file.identity.models)
     changed = run_file.identity.model_copy(update={"curation": curation, "models": models})
-    other = run_file.model_copy(update={"run_id": uuid.uuid4().hex[:16], "identity": changed})
+    name = run_id(run_file.generation, changed)
+    other = run_file.model_copy(update={"run_id": name, "identity": changed})
     create_run(open_store(join(spec.execution.location, other.run_id)), other)
     return other
 

@@ -61,7 +61,7 @@ def test_flipped_byte_in_a_shard(store, folder, side):
     payload = bytearray(shard.read_bytes())
     payload[len(payload) // 2] ^= 1
     shard.write_bytes(payload)
-    assert found(store, f"{side}/{shard.name}: its {len(payload)} bytes are not")
+    assert found(store, f"{side}/{shard.name}: {len(payload)} bytes that are not")
 
 
 @pytest.mark.parametrize("side", ["nodes", "dropped"])

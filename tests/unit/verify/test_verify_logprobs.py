@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.storage.open import open_store
-from pipeline.storage.store import Store
 from tests.builders import defects_of, make_levels, make_spec, run_scripted
 from tests.tampering import (
     WAVE,
