@@ -3,7 +3,7 @@
 # make chaos  fail whole runs in every way until it is stopped, or RUNS=50 times
 PYTHON ?= python3.11
 VENV := .venv
-# Processes that test. Files are tested whole and in order, so that what starts an engine starts it once.
+# Processes that test. A file is tested by one of them, so that an engine for all of it starts once.
 WORKERS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -20,7 +20,7 @@ from pipeline.storage.exports import (
 from pipeline.storage.open import beside
 from pipeline.storage.reader import read_kept
 from pipeline.storage.runs import open_run
-from pipeline.storage.snapshots import latest
+from pipeline.storage.snapshots import check_withdrawn, latest
 from pipeline.storage.store import Store
 from schemas.errors import LocationError, UserError
 from schemas.manifest import Snapshot
@@ -84,13 +84,17 @@ def run(args: argparse.Namespace) -> int:
         raise LocationError(
             f"{store.location}: is not sealed yet; finish it with `arborist generate` first."
         )
+    check_withdrawn(store, snapshot)
     if args.score is not None:
         check_score(view.run, store, snapshot, args.score)
     writer = ExportWriter(beside(store, args.out), args.format)
     for table in _in_files(_tables(args, view, store, snapshot)):
         writer.write(table)
     figures = {"out": args.out, "files": writer.files, "rows": writer.rows}
+    figures |= {"snapshot": snapshot.number, "complete": snapshot.complete}
+    part = "" if snapshot.complete else ", which holds part of the run only"
     said = f"{writer.rows:,} {args.format} rows in {writer.files} files below {args.out}"
+    said += f", of snapshot {snapshot.number}{part}"
     if args.format == "preference":
         how = how_chosen(view.run, _score(args, view))
         figures["chosen"], said = how, f"{said}\n{how}"

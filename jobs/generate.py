@@ -115,7 +115,8 @@ def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
     store = open_store(join(execution.location, run_id), execution.storage_options)
     prove_create(store, attempt)
     resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
-    before = Ledger(store).all()
+    ledger = Ledger(store)
+    before = ledger.all()
     run = resolved.run
     plan = make_plan(run.spec, run.recipe, run.trees)
     tally = Tally(plan, execution.budget)
@@ -131,7 +132,7 @@ def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
     grows = agenda.next() is not None
     whole = not agenda.held_back
     if grows:
-        growth = Growth(spec, resolved, store, held, clock)
+        growth = Growth(spec, resolved, ledger, held, clock)
         with switch.heeded():
             whole = growth.run(before, Progress(switch, tally, out))
     found = _limits(spec, store, clock, held if grows else None)
@@ -162,7 +163,7 @@ class Growth(NamedTuple):
 
     spec: RunSpec
     resolved: Resolved
-    store: Store
+    ledger: Ledger
     held: Held
     clock: Callable[[], float]
 
@@ -174,9 +175,8 @@ class Growth(NamedTuple):
             progress.say(line)
         for line in _warnings(self.resolved):
             progress.say(line)
-        progress.say(
-            f"run {self.store.location}: {state}, attempt {self.held.attempt}; loading engines"
-        )
+        where = self.ledger.store.location
+        progress.say(f"run {where}: {state}, attempt {self.held.attempt}; loading engines")
         pool, workers = make_pool(self.spec, run_file), make_workers(self.spec, run_file)
         hands = Hands(pool, workers, self.resolved.plant)
         try:
@@ -188,14 +188,14 @@ class Growth(NamedTuple):
                 return self._grow(hands, before, progress)
         finally:
             workers.close()
-            pool.close()
+            pool.close(progress.switch.patience_s)
 
     def _grow(self, hands: Hands, before: Mapping[str, Manifest], progress: Progress) -> bool:
         execution = self.spec.execution
         return Attempt(
             self.resolved.run,
             self.held.attempt,
-            store=self.store,
+            ledger=self.ledger,
             hands=hands,
             pace=pace_of(self.spec),
             watch=progress,

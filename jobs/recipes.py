@@ -1,4 +1,9 @@
-"""From the name of a recipe to the recipe, its defaults and its identity."""
+"""From the name of a recipe to the recipe, its defaults and its identity.
+
+Who names a recipe decides where its module may lie. A spec is one's own: its recipe is also looked
+for where the command is started. A run may be a stranger's, and must not bring code along: what it
+names is looked for among what is installed, and in the folder that the command line names.
+"""
 
 import importlib
 import sys
@@ -14,8 +19,8 @@ from schemas.manifest import RunFile
 _LONGEST_NAME = 200
 
 
-def load_recipe(name: str) -> Method:
-    """One of ours by name, or one of your own as `package.module:Class`."""
+def load_recipe(name: str, beside: Path | None = None) -> Method:
+    """One of ours by name, or one of your own as `package.module:Class`, also from a folder."""
     if name in RECIPES:
         return RECIPES[name]
     module, colon, attribute = name.partition(":")
@@ -28,7 +33,7 @@ def load_recipe(name: str) -> Method:
             f"generation.recipe: found {name[:100]}, expected one of {', '.join(RECIPES)}, or "
             "`package.module:Class` for one of your own."
         )
-    made = getattr(_import(name, module), attribute, None)
+    made = getattr(_import(name, module, beside), attribute, None)
     if not (isinstance(made, type) and issubclass(made, Method)):
         # What it holds is not shown: `os:environ` is full of secrets.
         found = f"no {attribute or 'name'} in {module}" if made is None else _kind(made)
@@ -54,18 +59,23 @@ def _kind(made: Any) -> str:
     )
 
 
-def _import(name: str, module: str) -> Any:
-    # A recipe of one's own lies where the command is started. Other files there may be named like
-    # libraries, which must stay what they are, so it is looked for there last.
-    here = Path.cwd()
-    if str(here) not in sys.path and not _inside_a_run(here):
-        sys.path.append(str(here))
+def look_in(folder: Path) -> None:
+    """Find modules in a folder, too."""
+    # Other files there may be named like libraries, which must stay what they are: it comes last.
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
+        importlib.invalidate_caches()
+
+
+def _import(name: str, module: str, beside: Path | None) -> Any:
+    if beside is not None:
+        look_in(beside)
     try:
         return importlib.import_module(module)
     except (ImportError, ValueError) as error:
         raise SpecError(
-            f"generation.recipe: {name} cannot be imported from {Path.cwd()}: {error}. Start the "
-            "command where the module lies, or install it."
+            f"generation.recipe: {name} cannot be imported{_from(beside, error)}"
         ) from error
     except SyntaxError as error:
         raise SpecError(
@@ -78,9 +88,14 @@ def _import(name: str, module: str) -> Any:
         ) from error
 
 
-def _inside_a_run(folder: Path) -> bool:
-    """Whether the files here came with a run: rows of a stranger must not bring code along."""
-    return any((place / "run.json").is_file() for place in (folder, *folder.parents))
+def _from(beside: Path | None, error: Exception) -> str:
+    if beside is not None:
+        return f" from {beside}: {error}. Start the command where the module lies, or install it."
+    return (
+        f": {error}. Only a spec's recipe is looked for where the command is started, as a run may "
+        "bring code of strangers along; name the folder of the module with --recipe-from, or "
+        "install it."
+    )
 
 
 def recipe_identity(name: str) -> str:
@@ -122,13 +137,13 @@ def check_recipe(run_file: RunFile) -> None:
         )
 
 
-def with_defaults(generation: Mapping[str, Any]) -> dict[str, Any]:
+def with_defaults(generation: Mapping[str, Any], beside: Path | None = None) -> dict[str, Any]:
     """A `generation` section, with what its recipe says where the section does not."""
     content = dict(generation)
     name = content.get("recipe", "tg-sft")
     if not isinstance(name, str):
         return content
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, beside)
     merged = _merged(recipe.defaults, content)
     if isinstance(merged.get("levels"), list):
         merged["levels"] = [_level(recipe, level) for level in merged["levels"]]

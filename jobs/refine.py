@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from jobs.places import add_place, options_of
 from jobs.status import biases_text
+from pipeline.pool.ray_tasks import WAIT_S, RayTasks
 from pipeline.pool.tasks import LocalTasks, Tasks
 from pipeline.refine.loop import Asked, Origin, refine
 from pipeline.storage.ids import read_ids
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "very same prompt only are compared, as conversations. A partial snapshot may be refined: "
         "what it leaves out stays out when the run is continued."
     )
-    add_place(parser)
+    add_place(parser, reads_recipe=False)
     parser.add_argument(
         "--from", dest="number", type=int, metavar="N", help="refine snapshot N, not the latest"
     )
@@ -67,6 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ray-address", metavar="ADDRESS", help="work on the Ray cluster at this address"
+    )
+    parser.add_argument(
+        "--wait-s",
+        type=_seconds,
+        default=WAIT_S,
+        metavar="S",
+        help="on Ray, how long no task may end, because no CPU is free or it takes so long, before "
+        "the refinement stops, to be started again (exit code 75; default: %(default)g)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -105,6 +114,13 @@ def _add_rules(parser: argparse.ArgumentParser) -> None:
         "level 1 that answer no prompt; turns, all user turns; conversations, of which the last "
         "answer falls (default: openings,conversations)",
     )
+
+
+def _seconds(words: str) -> float:
+    seconds = float(words)
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0, found {words}")
+    return seconds
 
 
 def _scopes(words: str) -> tuple[str, ...]:
@@ -177,9 +193,7 @@ def _tasks(args: argparse.Namespace, locations: list[str]) -> Tasks:
         return LocalTasks()
     if any(location.startswith(MEMORY) for location in locations):
         raise UserError("--ray: a run in memory:// is seen by this process only; leave --ray out.")
-    from pipeline.pool.ray_tasks import RayTasks
-
-    return RayTasks(args.ray_address)
+    return RayTasks(args.ray_address, wait_s=args.wait_s)
 
 
 def _clock() -> Callable[[str], None]:

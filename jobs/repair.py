@@ -23,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     """Verify, and retire what is damaged; 1 if anything is left that cannot be mended."""
     seen = inspection(args)
     defects = list(seen.defects(Counter()))
-    cure = plan_repair(seen.store, seen.run_file.run_id, defects)
+    cure = plan_repair(seen.ledger, seen.run_file.run_id, defects)
     if not args.dry_run:
         carry_out(seen.store, cure)
     if args.json:
@@ -41,7 +41,8 @@ def _figures(location: str, cure: Cure, *, dry: bool) -> dict[str, object]:
         "dry_run": dry,
         "waves": repair.waves if repair else (),
         "waves_below": cure.below,
-        "snapshots": repair.snapshots if repair else (),
+        "snapshots": cure.snapshots,
+        "withdrawn": len(repair.withdrawn) if repair else 0,
         "swept": cure.orphans,
         "reasons": repair.reasons if repair else (),
         "beyond": cure.beyond,
@@ -52,11 +53,16 @@ def _sentence(location: str, cure: Cure, *, dry: bool) -> str:
     lines = [f"run {location}: {_done(cure, dry=dry)}"]
     if cure.repair:
         lines += [f"  {reason}" for reason in cure.repair.reasons[:SHOWN]]
-        again = "would make them" if dry else "makes them"
+        again = "would make" if dry else "makes"
         lines.append(
-            f"`arborist generate` with the run's own file {again} again and seals a new snapshot; "
-            "refine that one anew if the old one was refined."
+            f"`arborist generate` with the run's own file {again} again what is missing; what was "
+            "refined has to be refined again."
         )
+        if cure.repair.withdrawn:
+            lines.append(
+                f"{len(cure.repair.withdrawn):,} nodes had been withdrawn by hand: `arborist "
+                "refine` takes them out again, and before that nothing is exported."
+            )
     lines += [f"not to be mended here: {text}" for text in cure.beyond]
     return "\n".join(lines)
 
@@ -65,7 +71,7 @@ def _done(cure: Cure, *, dry: bool) -> str:
     parts = []
     if cure.repair:
         waves = cure.repair.waves
-        numbers = ", ".join(map(str, cure.repair.snapshots)) or "none"
+        numbers = ", ".join(map(str, cure.snapshots)) or "none"
         named = ", ".join(waves[:SHOWN]) + (" ..." if len(waves) > SHOWN else "")
         parts.append(
             f"{'a repair would retire' if dry else f'repair {cure.repair.number} retired'} what "

@@ -3,6 +3,7 @@
 import difflib
 import reprlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -26,17 +27,18 @@ def load_spec(location: str) -> RunSpec:
             f"{location}: found {type(content).__name__}, expected the two sections "
             "`generation:` and `execution:`."
         )
-    return parse_spec(content, name=location)
+    return parse_spec(content, name=location, beside=Path.cwd())
 
 
-def parse_spec(content: dict[str, Any], *, name: str) -> RunSpec:
-    """The spec in a mapping, with its recipe's defaults, and checked by its recipe."""
+def parse_spec(content: dict[str, Any], *, name: str, beside: Path | None = None) -> RunSpec:
+    """The spec in a mapping, with its recipe's defaults, and checked by its recipe, whose module
+    may lie in a folder."""
     generation = content.get("generation")
     try:
         if isinstance(generation, dict):
-            content = content | {"generation": with_defaults(generation)}
+            content = content | {"generation": with_defaults(generation, beside)}
         spec = RunSpec.model_validate(content)
-        load_recipe(spec.generation.recipe).check(spec.generation)
+        load_recipe(spec.generation.recipe, beside).check(spec.generation)
         return spec
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error

@@ -81,13 +81,26 @@ def _inner(node: yaml.Node) -> Iterator[yaml.Node]:
         yield from node.value
 
 
-_BROKEN = (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
+BROKEN = (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
 """PyYAML lets what its scalars raise through: an impossible date is a plain ValueError, `!!int ""`
 an IndexError, `!!timestamp x` an AttributeError."""
 
 
 def read_yaml(location: str) -> Any:
     """The one value in a file; `SpecError` says what is wrong with it."""
+    try:
+        return parse_yaml(read_text(location))
+    except BROKEN as error:
+        raise SpecError(f"{location}: not a YAML file: {_told(error)}") from error
+
+
+def parse_yaml(written: str) -> Any:
+    """The one value in a text; raises one of `BROKEN` where there is none."""
+    return yaml.load(written, Loader=_PlainLoader)
+
+
+def read_text(location: str) -> str:
+    """A file as a text, if it is not too long for a spec."""
     try:
         with Path(location).open("rb") as file:
             payload = file.read(MAX_BYTES + 1)
@@ -98,10 +111,7 @@ def read_yaml(location: str) -> Any:
             f"{location}: found more than {MAX_BYTES:,} bytes, expected a spec; many topics are "
             "better read from a file of their own (generation.roots.data)."
         )
-    try:
-        return yaml.load(payload.decode("utf-8-sig"), Loader=_PlainLoader)
-    except _BROKEN as error:
-        raise SpecError(f"{location}: not a YAML file: {_told(error)}") from error
+    return payload.decode("utf-8-sig")
 
 
 def _told(error: Exception) -> str:

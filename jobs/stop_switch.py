@@ -2,9 +2,10 @@
 
 While waves are in flight, signals only note what was asked, and the loop heeds it between two
 moves. At any other time (planning, loading, sealing) there is nothing to finish, so they end what
-is going on at once, wherever it is.
+is going on at once, wherever it is; so they do once waves are to be dropped, whatever holds it up.
 """
 
+import math
 import os
 import signal
 import time
@@ -17,6 +18,9 @@ from schemas.errors import ArboristError, Evicted, Interrupted
 
 _STDERR = 2
 
+_LEAST_S = 2.0
+"""What engines get to free their devices, where a scheduler is about to kill."""
+
 
 class _Ended(KeyboardInterrupt):
     """Ends what the main thread does; no `except Exception` holds it up. It is one that compiled
@@ -25,7 +29,7 @@ class _Ended(KeyboardInterrupt):
 
 class StopSwitch:
     """SIGINT: finish the waves in flight; once more drops them. SIGTERM: the machine is taken away
-    and leaves `grace_s` for that; once more drops them."""
+    and leaves `grace_s` for that; once more drops them. Any further one ends what goes on."""
 
     def __init__(self, grace_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._grace_s, self._clock = grace_s, clock
@@ -40,13 +44,20 @@ class StopSwitch:
             self._stop = Stop.EVICT
         return self._stop
 
+    @property
+    def patience_s(self) -> float:
+        """How long engines may take to close: what the scheduler leaves, if it is one that asks."""
+        if self.stop is Stop.LEAVE:
+            return max(_LEAST_S, self._deadline - self._clock())
+        return _LEAST_S if self._stop is Stop.EVICT else math.inf
+
     def ask(self, number: int) -> str:
         """Take a signal; what becomes of it, in words."""
         evicted = number == signal.SIGTERM or self._stop in (Stop.LEAVE, Stop.EVICT)
         first, again = (Stop.LEAVE, Stop.EVICT) if evicted else (Stop.DRAIN, Stop.ABANDON)
         if self._stop is first or self._stop.drops:
             self._stop = again
-            return "dropping the waves in flight"
+            return "dropping the waves in flight; once more ends at once"
         self._stop = first
         self._deadline = self._clock() + self._grace_s
         limit = f" for at most {self._grace_s:g} s" if evicted else ""
@@ -65,7 +76,9 @@ class StopSwitch:
         except ArboristError as error:
             if self.stop not in (Stop.LEAVE, Stop.EVICT) or isinstance(error, Interrupted):
                 raise
-            raise Evicted(f"{_EVICTED} On the way out: {error}") from error
+            raise Evicted(
+                f"{_evicted('with no wave in flight')} On the way out: {error}"
+            ) from error
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -91,9 +104,12 @@ class StopSwitch:
             self._at_once = False
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        ending = self._at_once and self._stop is Stop.NO
+        dropped = self.stop.drops
+        ending = dropped or (self._at_once and self._stop is Stop.NO)
         words = self.ask(number)
-        if not self._at_once:
+        if dropped:
+            words = "at once"
+        if dropped or not self._at_once:
             # Not print, which must not be entered again while it prints.
             os.write(_STDERR, f"\narborist: stopping, {words}\n".encode())
         if ending:
@@ -104,14 +120,14 @@ class StopSwitch:
             raise _Ended
 
     def _error(self) -> Interrupted:
+        how = "at once" if self._stop.drops else "with no wave in flight"
         if self._stop in (Stop.LEAVE, Stop.EVICT):
-            return Evicted(_EVICTED)
-        return Interrupted(
-            "Stopped as asked, with no wave in flight; the same command continues the run."
-        )
+            return Evicted(_evicted(how))
+        return Interrupted(f"Stopped as asked, {how}; the same command continues the run.")
 
 
-_EVICTED = (
-    "Stopped by SIGTERM with no wave in flight; what is committed stays, and the same command "
-    "continues the run, here or on another machine."
-)
+def _evicted(how: str) -> str:
+    return (
+        f"Stopped by SIGTERM {how}; what is committed stays, and the same command continues the "
+        "run, here or on another machine."
+    )

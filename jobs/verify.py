@@ -13,6 +13,7 @@ from jobs.recipes import check_recipe
 from jobs.tongues import Tongues, tongues_of, unread
 from jobs.wiring import open_run_value
 from pipeline.curate.versions import used_versions
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
 from pipeline.verify.defect import Defect
@@ -29,17 +30,22 @@ Differing = Mapping[str, Mapping[str, str | None]]
 class Inspection(NamedTuple):
     """A run that is looked at, and how closely."""
 
-    store: Store
+    ledger: Ledger
     run_file: RunFile
     tongues: Tongues
     differing: Differing
     fast: bool
 
+    @property
+    def store(self) -> Store:
+        """Where the run lies."""
+        return self.ledger.store
+
     def defects(self, unproven: Counter[str]) -> Iterator[Defect]:
         """What is wrong with it; what could not be proven is added to `unproven`."""
         return verify(
             open_run_value(self.run_file, self.tongues.spellers),
-            self.store,
+            self.ledger,
             decoders=self.tongues.decoders,
             unproven=unproven,
             rejudge=not self.differing,
@@ -77,7 +83,7 @@ def inspection(args: argparse.Namespace) -> Inspection:
     run_file = open_run(store)
     check_recipe(run_file)
     tongues = tongues_of(run_file, args.model)
-    return Inspection(store, run_file, tongues, _differing(run_file), args.fast)
+    return Inspection(Ledger(store), run_file, tongues, _differing(run_file), args.fast)
 
 
 def run(args: argparse.Namespace) -> int:

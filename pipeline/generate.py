@@ -21,13 +21,12 @@ from pipeline.pool.pool import Pool
 from pipeline.pool.workers import Workers
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
-from pipeline.storage.store import Store
 from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import frontier_of
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
-from schemas.errors import Evicted, FailureShareExceeded, Interrupted
+from schemas.errors import CorruptData, Evicted, FailureShareExceeded, Interrupted
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts, Manifest, Software
 from schemas.measures import Measures
@@ -63,14 +62,14 @@ class Attempt:
     """One process's try at a run."""
 
     def __init__(
-        self, run: Run, name: str, *, store: Store, hands: Hands, pace: Pace, watch: Watch
+        self, run: Run, name: str, *, ledger: Ledger, hands: Hands, pace: Pace, watch: Watch
     ) -> None:
         self._run, self._name = run, name
-        self._store, self._pace, self._watch = store, pace, watch
+        self._ledger, self._pace, self._watch = ledger, pace, watch
+        self._store = ledger.store
         self._pool, self._workers, plant = hands
         self._plan = make_plan(run.spec, run.recipe, run.trees)
-        self._ledger = Ledger(store)
-        self._lineage = Lineage(run, self._plan, store, plant)
+        self._lineage = Lineage(run, self._plan, ledger, plant)
         self._agenda: Agenda
         self._admission: Admission
         self._flight = Flight()
@@ -155,6 +154,12 @@ class Attempt:
     def _open(self, wave: WaveId, now: float) -> None:
         rule = self._run.recipe.rule(self._run.spec, wave.level)
         parents = self._lineage.parents(wave)
+        if not parents:
+            raise CorruptData(
+                f"{self._store.location}: wave {wave.name} is ready by the manifest above it, but "
+                "the rows there leave it no parents; that manifest was changed. `arborist repair` "
+                "retires it, and the same command makes it again."
+            )
         requests = expand(self._run, wave.name, parents, rule)
         self._flight.open(OpenWave(wave, rule, parents, requests, now))
         self._pool.submit(requests)

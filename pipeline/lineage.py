@@ -32,9 +32,9 @@ Plant = Callable[[Iterable[int]], list[Root]]
 class Lineage:
     """Frontiers of committed waves."""
 
-    def __init__(self, run: Run, plan: Plan, store: Store, plant: Plant | None = None) -> None:
-        self._run, self._plan, self._store, self._plant = run, plan, store, plant
-        self._ledger = Ledger(store)
+    def __init__(self, run: Run, plan: Plan, ledger: Ledger, plant: Plant | None = None) -> None:
+        self._run, self._plan, self._ledger, self._plant = run, plan, ledger, plant
+        self._store = ledger.store
         self._held: OrderedDict[str, list[Parent]] = OrderedDict()
 
     def hold(self, wave: WaveId, frontier: list[Parent]) -> None:
@@ -92,8 +92,9 @@ class Lineage:
         manifest = self._ledger.read(wave.name)
         if manifest is None:
             raise CorruptData(
-                f"{self._store.location}: wave {wave.name} has child waves but no manifest; "
-                "its file was removed from ledger/."
+                f"{self._store.location}/{self._ledger.name_of(wave.name)}: is not there, though "
+                "waves below it are; it was removed. `arborist repair` retires them, and "
+                "`arborist generate` makes them again."
             )
         parents = self.parents(wave, manifest)
         return frontier_of(self._run, parents, kept_rows(self._store, manifest))

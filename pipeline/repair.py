@@ -8,6 +8,7 @@ swept when the run is sealed again.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from pipeline.storage.drops import drops_of, withdrawn_ids
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.repairs import write_repair
 from pipeline.storage.snapshots import (
@@ -18,7 +19,7 @@ from pipeline.storage.snapshots import (
 )
 from pipeline.storage.store import Store
 from pipeline.verify.defect import Defect
-from schemas.errors import CorruptData, UserError
+from schemas.errors import CorruptData
 from schemas.manifest import Repair
 
 REASONS_KEPT = 20
@@ -31,24 +32,29 @@ class Cure(NamedTuple):
     """None where nothing has to be retired."""
     below: int
     """Committed waves that are retired with those that it names."""
+    snapshots: tuple[int, ...]
+    """Numbers of those that may not be read any more."""
     orphans: bool
     """Whether files that nothing names are to be swept now."""
     beyond: tuple[str, ...]
     """Defects that no repair can mend."""
 
 
-def plan_repair(store: Store, run_id: str, defects: Sequence[Defect]) -> Cure:
-    """What these defects of a run ask for."""
+def plan_repair(ledger: Ledger, run_id: str, defects: Sequence[Defect]) -> Cure:
+    """What these defects of a run ask for; `ledger` is the one that they were found with."""
+    store = ledger.store
     waves = topmost(defect.wave for defect in defects if defect.wave is not None)
-    snapshots = _unreadable(store, waves, {d.snapshot for d in defects if d.snapshot is not None})
-    ledger = Ledger(store)
+    damaged = {defect.snapshot for defect in defects if defect.snapshot is not None}
+    counting = snapshot_numbers(store, ledger.repairs)
+    snapshots = tuple(n for n in counting if n in damaged or _names(store, n, waves))
     repair = None
     if waves or snapshots:
         repair = Repair(
             run_id=run_id,
             number=ledger.repairs.last + 1,
             waves=waves,
-            snapshots=snapshots,
+            snapshots=tuple(sorted(damaged.intersection(counting))),
+            withdrawn=tuple(sorted(_withdrawn(store, counting, snapshots))),
             reasons=tuple(d.text for d in defects if not d.orphan)[:REASONS_KEPT],
         )
     newest = latest(store) if repair is None else None
@@ -56,6 +62,7 @@ def plan_repair(store: Store, run_id: str, defects: Sequence[Defect]) -> Cure:
     return Cure(
         repair=repair,
         below=sum(is_below(wave, waves) and wave not in waves for wave in ledger.waves()),
+        snapshots=snapshots,
         orphans=orphans and newest is not None and newest.complete,
         beyond=tuple(d.text for d in defects if not (d.wave or d.snapshot or d.orphan)),
     )
@@ -81,15 +88,21 @@ def is_below(wave: str, tops: Iterable[str]) -> bool:
     return any(wave == top or wave.startswith(f"{top}.") for top in tops)
 
 
-def _unreadable(store: Store, waves: Sequence[str], damaged: set[int]) -> tuple[int, ...]:
-    """The numbers of the snapshots that must not be read any more."""
-    return tuple(n for n in snapshot_numbers(store) if n in damaged or _names(store, n, waves))
-
-
 def _names(store: Store, number: int, waves: Sequence[str]) -> bool:
-    """Whether a snapshot names such a wave; one that cannot be read may."""
+    """Whether a snapshot names such a wave."""
     try:
         snapshot = read_snapshot(store, number)
-    except (CorruptData, UserError):
-        return True
+    except CorruptData:
+        return False
     return any(is_below(entry.wave, waves) for entry in snapshot.manifests)
+
+
+def _withdrawn(store: Store, counting: Sequence[int], retired: Sequence[int]) -> set[str]:
+    """What the newest drop list that can be read leaves out by hand, if it is retired."""
+    for number in reversed(counting):
+        try:
+            drops = drops_of(store, read_snapshot(store, number))
+        except CorruptData:
+            continue
+        return set(withdrawn_ids(drops).to_pylist()) if number in retired else set()
+    return set()

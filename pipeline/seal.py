@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pipeline.plan.agenda import planned_waves, whole_cohorts
 from pipeline.plan.plan import make_plan
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.repairs import read_repairs
 from pipeline.storage.snapshots import (
     all_numbers,
     build_snapshot,
@@ -61,7 +62,17 @@ def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = Fal
             # Another driver, or a refinement, took the number, so what it made is the latest now.
             _require_listed(store, number, taken)
             continue
+        _require_counting(store, snapshot)
         return snapshot
+
+
+def _require_counting(store: Store, snapshot: Snapshot) -> None:
+    repair = read_repairs(store).retired_by(snapshot)
+    if repair is not None:
+        raise CorruptData(
+            f"{store.location}: repair {repair} retired waves while they were being sealed; start "
+            "the same command again, which makes them again."
+        )
 
 
 def _require_listed(store: Store, number: int, taken: AlreadyExists) -> None:

@@ -73,7 +73,8 @@ class EngineGroupSpec(Strict):
 
 
 class BudgetSpec(Strict):
-    """Where a run stops early, whichever comes first; over all attempts at it together.
+    """Where a run stops early, whichever comes first; over all attempts at it together, without
+    what the waves took that `arborist repair` retired.
 
     No further cohort is begun then, those begun are finished, and what is sealed is a partial
     snapshot. The same file with a larger budget continues the run.
@@ -140,8 +141,9 @@ class ExecutionSpec(Strict):
     """An engine whose steps and tokens stand still for so long while it has work is replaced; so is
     a worker that takes so long over one part of a wave."""
     grace_s: Annotated[float, Field(ge=0, le=A_YEAR_S)] = 20.0
-    """What SIGTERM leaves for waves in flight to become whole and be committed; then the rest is
-    dropped, and the run stops, resumable."""
+    """What SIGTERM leaves for waves in flight to become whole; then the rest is dropped, and the
+    run stops, resumable. What comes on top: a commit that is going on, with the store's retries,
+    and what it takes to close, of which engines get 2 s. Schedulers usually kill after 30 s."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Beyond this share of failed requests (and at least 100 asked) the run stops, resumable."""
 

@@ -24,7 +24,9 @@ GREEDY_BELOW = 1e-5
 MAX_NUMBERS = 2**31 - 1
 """In a column of lists."""
 
-MAX_LEVELS = 256
+MAX_LEVELS = 100
+"""Of a file's 255 bytes a wave's name takes 2 a level, 10 for its cohort, and a digit more for each
+factor of ten among candidates (15) and in a wave (9); attempt or epoch, and suffix, take 17."""
 
 MAX_CANDIDATES = 10**15
 """Of a tree; what is counted stays a number that all parts can hold."""

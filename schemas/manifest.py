@@ -22,7 +22,7 @@ from schemas.node_table import TABLE_VERSION
 from schemas.refine_spec import RefineSpec
 from schemas.wave_id import WaveId
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHOWN = 3
@@ -34,6 +34,10 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 """SHA-256."""
 Word = Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 """A part of a file's name."""
+
+
+Epoch = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""The number of the last repair that retired a wave; 0 while none did."""
 
 
 def _canonical(wave: str) -> str:
@@ -229,13 +233,13 @@ class Software(Strict):
 
 
 class Manifest(Sealed):
-    """`ledger/<wave>.json`: a wave that happened."""
+    """`ledger/<wave>.json`, after a repair `ledger/<wave>-<epoch>.json`: a wave that happened."""
 
     run_id: Word
     wave: Wave
     attempt: Word
     """The process that won the wave."""
-    epoch: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    epoch: Epoch = 0
     """The number of the last repair that retired the wave; 0 while none did."""
     shards: tuple[ShardEntry, ...]
     counts: Counts
@@ -255,8 +259,10 @@ class Repair(Sealed):
     number: Annotated[int, Field(ge=1, le=2**31 - 1)]
     waves: tuple[Wave, ...]
     """The topmost; all waves below grew from them and are retired with them."""
-    snapshots: tuple[int, ...]
-    """Those that name such a wave, or are damaged themselves."""
+    snapshots: tuple[int, ...] = ()
+    """Those that are damaged themselves; who names a retired wave need not be listed."""
+    withdrawn: tuple[str, ...] = ()
+    """Nodes that snapshots before it left out by hand."""
     reasons: tuple[str, ...]
     """The first defects that were found."""
 
@@ -265,6 +271,7 @@ class ManifestEntry(Strict):
     """A manifest as a snapshot names it."""
 
     wave: Wave
+    epoch: Epoch = 0
     digest: Digest
     """Of the manifest's bytes."""
 
@@ -316,6 +323,8 @@ class Snapshot(Sealed):
         strange = [entry.name for entry in self.shards if entry.table == "drops"]
         if strange or (self.drops is not None and self.drops.table != "drops"):
             raise ValueError("shards, drops: expected the drop list, and nothing else, in `drops`")
+        if self.refined_from is not None and self.refined_from >= self.number:
+            raise ValueError(f"refined_from: expected one before {self.number}")
         return self
 
 

@@ -1,5 +1,6 @@
 """The name of a wave: its place in the plan's tree of waves."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -22,6 +23,11 @@ class WaveId(NamedTuple):
     def parent(self) -> "WaveId | None":
         """The wave whose kept nodes are its parents; None for a cohort's first wave."""
         return WaveId(self.path[:-1]) if len(self.path) > 1 else None
+
+    @property
+    def lineage(self) -> "Iterator[WaveId]":
+        """The cohort's first wave, and those on the way to this one, itself the last."""
+        return (WaveId(self.path[:depth]) for depth in range(1, len(self.path) + 1))
 
     @property
     def name(self) -> str:

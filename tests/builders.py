@@ -142,6 +142,7 @@ def run_resolved(
     prove_create(store, attempt)
     resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
     run_file = resolved.run_file
+    ledger = Ledger(store)
     hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
     try:
         hands.pool.start()
@@ -149,13 +150,11 @@ def run_resolved(
         whole = Attempt(
             resolved.run,
             attempt,
-            store=store,
+            ledger=ledger,
             hands=hands,
             pace=pace_of(spec),
             watch=watch or Bystander(),
-        ).generate(
-            Ledger(store).all(), Limits(spec.execution.max_failed_share, spec.execution.budget)
-        )
+        ).generate(ledger.all(), Limits(spec.execution.max_failed_share, spec.execution.budget))
     finally:
         hands.workers.close()
         hands.pool.close()
@@ -176,7 +175,7 @@ def defects_of(store: Store) -> list[str]:
     run_file = open_run(store)
     tongues = tongues_of(run_file, ())
     run = open_run_value(run_file, tongues.spellers)
-    return [defect.text for defect in verify(run, store, decoders=tongues.decoders)]
+    return [defect.text for defect in verify(run, Ledger(store), decoders=tongues.decoders)]
 
 
 def assert_whole(store: Store, expected: list[dict[str, Any]], because: str = "") -> None:

@@ -2,8 +2,9 @@
 
 A template is a program that a model brings along. transformers runs it in jinja's sandbox, out of
 which it reaches nothing, but where it may loop for ever or fill the memory. So it first writes some
-conversations in a process of its own whose time and memory are bounded. Only these bounds are
-looked at here: what it writes, and what it refuses, the real rendering finds.
+conversations, short and long, in a process of its own whose time and memory are bounded. Only these
+bounds are looked at here: what it writes, and what it refuses, the real rendering finds. A template
+that waits for one certain text to go astray is not found: it stalls a run, and reaches nothing.
 """
 
 import json
@@ -14,16 +15,23 @@ from typing import Any
 
 from pipeline.dialects.rendering import FROZEN_DAY, alternate, made_up_texts, unusable
 from pipeline.dialects.tokenizer import Tokenizer
+from schemas.errors import EnvironmentMismatch
 
 CPU_S = 3
 WALL_S = 60
 """On a machine that does other things, too."""
 MEMORY_BYTES = 1 << 30
-MAX_CHARS = 1 << 20
-"""Of all conversations together, which hold but a few words."""
+MAX_CHARS = 4 << 20
+"""Of all conversations together, which hold a third of it."""
+LENGTHS = (200, 2_000, 20_000)
+"""Of a topic, of an answer, of a text that fills a window."""
+
+_SHOWN = 200
 
 _PROGRAM = """
 import datetime, json, resource, sys
+asked = json.load(sys.stdin)
+sys.path[:] = asked["path"]
 from jinja2 import ext, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -39,7 +47,6 @@ class Generation(ext.Extension):
 def refuse(message):
     raise TemplateError(message)
 
-asked = json.load(sys.stdin)
 resource.setrlimit(resource.RLIMIT_AS, (asked["memory"],) * 2)
 resource.setrlimit(resource.RLIMIT_CPU, (asked["cpu"],) * 2)
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -50,10 +57,15 @@ sandbox.filters["tojson"] = lambda value, **ways: json.dumps(value)
 day = datetime.date(*asked["day"])
 sandbox.globals |= {"raise_exception": refuse, "strftime_now": day.strftime}
 chars = 0
+try:
+    template = sandbox.from_string(asked["template"])
+except MemoryError:
+    sys.exit(3)
+except Exception:
+    sys.exit(0)
 for messages in asked["conversations"]:
     for ask in (False, True):
         try:
-            template = sandbox.from_string(asked["template"])
             text = template.render(messages=messages, add_generation_prompt=ask, **asked["names"])
             chars += len(text)
         except MemoryError:
@@ -66,7 +78,7 @@ for messages in asked["conversations"]:
 
 
 def check_bounded(tokenizer: Tokenizer) -> None:
-    """Refuse a template that takes too long, or writes too much."""
+    """Refuse a template that takes too long, or writes too much, or cannot be tried."""
     names = {key: str(value) for key, value in _special_tokens(tokenizer).items()}
     reason = _why_unbounded(tokenizer.get_chat_template(), json.dumps(names, sort_keys=True))
     if reason is not None:
@@ -81,6 +93,7 @@ def _special_tokens(tokenizer: Tokenizer) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _why_unbounded(template: str, names: str) -> str | None:
     asked = {
+        "path": sys.path,
         "template": template,
         "names": json.loads(names),
         "conversations": _conversations(),
@@ -98,20 +111,44 @@ def _why_unbounded(template: str, names: str) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"it takes more than {WALL_S} s to write a few short conversations"
+        return f"it takes more than {WALL_S} s to write a few conversations"
+    except OSError as error:
+        raise _untried(f"{sys.executable} cannot be started: {error.strerror}") from error
+    return _reason(done)
+
+
+def _reason(done: subprocess.CompletedProcess[bytes]) -> str | None:
+    if done.returncode == 0:
+        return None
     if done.returncode == 3:
-        return f"it takes more than {MEMORY_BYTES >> 20:,} MiB to write a few short conversations"
+        return f"it takes more than {MEMORY_BYTES >> 20:,} MiB to write a few conversations"
     if done.returncode == 4:
-        return f"it writes more than {MAX_CHARS:,} characters around a few short texts"
+        return f"it writes more than {MAX_CHARS:,} characters around a few texts"
     if done.returncode < 0:
         return (
-            f"it takes more than {CPU_S} s, or crashes, writing a few short conversations "
+            f"it takes more than {CPU_S} s, or crashes, writing a few conversations "
             f"(signal {-done.returncode})"
         )
-    return None
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no word"]
+    raise _untried(f"it ends with {done.returncode} ({said[0][:_SHOWN]})")
+
+
+def _untried(reason: str) -> EnvironmentMismatch:
+    return EnvironmentMismatch(
+        "A model's chat template is a program, which is tried in a process of its own before it is "
+        f"used. This process failed: {reason}. Expected one that imports jinja2 from where this "
+        f"Python finds it, and may use {MEMORY_BYTES >> 20:,} MiB and {CPU_S} s; reinstall "
+        "arborist's packages, or raise the limits of this machine or container."
+    )
 
 
 def _conversations() -> list[list[dict[str, str]]]:
-    texts = made_up_texts(6)[0]
-    plain = [alternate(texts[:turns]) for turns in (1, 2, 3, 5)]
-    return plain + [alternate(texts[1 : 1 + turns], system=texts[0]) for turns in (1, 3, 5)]
+    short = made_up_texts(6)[0]
+    long = [[f"{text} and so on.\n" * (n // 10) for text in short] for n in LENGTHS]
+    cut = [[text[:n] for text in texts] for n, texts in zip(LENGTHS, long, strict=True)]
+    return [talk for texts in (short, *cut) for talk in _talks(texts)]
+
+
+def _talks(texts: list[str]) -> list[list[dict[str, str]]]:
+    plain = [alternate(texts[:turns]) for turns in (1, 2, 3, 4, 5)]
+    return plain + [alternate(texts[1 : 1 + turns], system=texts[0]) for turns in (1, 3, 4, 5)]

@@ -1,5 +1,7 @@
 """Budgets: what a run has spent over all attempts at it, and whether another cohort may begin.
 
+What the waves took that a repair retired is not counted: the ledger no longer holds them.
+
 The rule. Cohorts begin in plan order, and one that has begun is finished. The next one begins while
 what is spent, and what those that have begun will still take, is below every limit. A cohort is
 expected to take what the finished ones of the run took on average, and before one is finished, what

@@ -51,6 +51,6 @@ class Fleet(Protocol):
         """Why an engine may find no place, for an error message."""
         ...
 
-    def close(self, hosts: Sequence[Host]) -> None:
-        """Let these engines end in order, and free what the fleet holds."""
+    def close(self, hosts: Sequence[Host], patience_s: float) -> None:
+        """Let these engines end in order, for at most so long, and free what the fleet holds."""
         ...

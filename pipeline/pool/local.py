@@ -11,7 +11,7 @@ from pipeline.pool.supervise import SupervisedPool
 from schemas.records import EngineReport, Request
 
 _CLOSE_S = 10.0
-"""How long engines have to free their devices at the end."""
+"""How long engines have to free their devices at the end, at most."""
 
 
 class LocalPool(SupervisedPool):
@@ -42,10 +42,10 @@ class _LocalFleet:
     def shortage(self, group: GroupPlan) -> str:
         return "threads always find a place"
 
-    def close(self, hosts: Sequence[Host]) -> None:
+    def close(self, hosts: Sequence[Host], patience_s: float) -> None:
         for host in hosts:
             host.kill()
-        deadline = time.monotonic() + _CLOSE_S
+        deadline = time.monotonic() + min(_CLOSE_S, patience_s)
         for host in hosts:
             if isinstance(host, _LocalHost):
                 host.loop.close(max(0.0, deadline - time.monotonic()))

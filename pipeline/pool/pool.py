@@ -1,5 +1,6 @@
 """The protocol of a pool, in the words of the loop that uses it."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -93,6 +94,7 @@ class Pool(Protocol):
         """A look at it now."""
         ...
 
-    def close(self) -> None:
-        """End all engines. Idempotent."""
+    def close(self, patience_s: float = math.inf) -> None:
+        """End all engines, which have `patience_s` to free their devices, or less if the pool
+        finds that enough. Idempotent."""
         ...

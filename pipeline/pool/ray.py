@@ -17,10 +17,10 @@ from pipeline.pool.engine_loop import EngineLoop, Exchange
 from pipeline.pool.hosts import Host
 from pipeline.pool.pool import EngineFactory, GroupPlan, PoolLimits
 from pipeline.pool.ray_connection import (
+    found_in_ray,
     in_one_line,
     is_own_ray,
     is_ray_lost,
-    is_ray_silent,
     join_ray,
     leave_ray,
     require_ray,
@@ -41,8 +41,7 @@ _NODE_DIED = "its node has died"
 """Ray's words, since its error has no field for it."""
 
 _CLOSE_S = 20.0
-"""How long engines have to free their devices at the end."""
-
+"""How long engines have to free their devices at the end, at most."""
 
 _LOST_CLOSE_S = 3.0
 """The same, where the Ray that they belong to is lost."""
@@ -149,19 +148,19 @@ class _RayFleet:
             host.ready = ready
 
     def shortage(self, group: GroupPlan) -> str:
-        return "Ray's head does not answer" if is_ray_silent() else _shortage(group)
+        return _shortage(group)
 
-    def close(self, hosts: Sequence[Host]) -> None:
+    def close(self, hosts: Sequence[Host], patience_s: float) -> None:
         if not self._joined:
             return
         import ray
 
         self._joined = False
         if ray.is_initialized():
-            closing = [host.close() for host in hosts if isinstance(host, _RayHost) and host.loaded]
-            if closing:
-                patience_s = _LOST_CLOSE_S if is_ray_lost() else _CLOSE_S
-                ray.wait(closing, num_returns=len(closing), timeout=patience_s)
+            wait_s = min(_LOST_CLOSE_S if is_ray_lost() else _CLOSE_S, patience_s)
+            loaded = [host for host in hosts if isinstance(host, _RayHost) and host.loaded]
+            if closing := [host.close(wait_s) for host in loaded]:
+                ray.wait(closing, num_returns=len(closing), timeout=wait_s)
             for host in hosts:
                 host.kill()
         leave_ray()
@@ -231,8 +230,8 @@ class _RayHost:
         payload, stats = _result(ended)
         return Exchange(unpack_outcomes(payload) if payload else [], stats)
 
-    def close(self) -> Any:
-        return self._actor.close.remote(_CLOSE_S)
+    def close(self, wait_s: float) -> Any:
+        return self._actor.close.remote(wait_s)
 
     def kill(self) -> None:
         import ray
@@ -289,13 +288,7 @@ def _require_gpus(groups: Sequence[GroupPlan]) -> None:
 
 
 def _shortage(group: GroupPlan) -> str:
-    import ray
-
-    there, free = ray.cluster_resources(), ray.available_resources()
-    found = ", ".join(
-        f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} free)" for kind in ("CPU", "GPU")
-    )
     return (
         f"each engine of group {group.name!r} asks for {group.cpus:g} CPUs and {group.gpus:g} "
-        f"GPUs on one node, and Ray has {found} in all"
+        f"GPUs on one node, and {found_in_ray()}"
     )

@@ -105,6 +105,19 @@ def is_own_ray() -> bool:
     return _here.own
 
 
+def found_in_ray() -> str:
+    """What Ray has, and what of it is free, in words."""
+    import ray
+
+    if is_ray_silent():
+        return "Ray's head does not answer"
+    there, free = ray.cluster_resources(), ray.available_resources()
+    found = ", ".join(
+        f"{there.get(kind, 0):g} {kind}s ({free.get(kind, 0):g} free)" for kind in ("CPU", "GPU")
+    )
+    return f"Ray has {found} in all"
+
+
 def in_one_line(error: Exception) -> str:
     """Ray's paragraphs without colours and the underlining of tracebacks."""
     words = re.sub(r"\x1b\[\d*m", "", str(error)).split()

@@ -6,6 +6,7 @@ answers. Time in which nobody looked is not counted against it.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -112,12 +113,12 @@ class SupervisedPool:
             refused=sum(one.refused for one in dispatchers),
         )
 
-    def close(self) -> None:
-        """End all engines."""
+    def close(self, patience_s: float = math.inf) -> None:
+        """End all engines, which have at most so long to free their devices."""
         members = self._members
         for group in self._groups.values():
             group.members.clear()
-        self._fleet.close([member.host for member in members])
+        self._fleet.close([member.host for member in members], patience_s)
 
     # Engines come and go.
 

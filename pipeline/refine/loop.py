@@ -9,7 +9,7 @@ rows, and all other partitions (24 bytes a key), wait in temporary files.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, starmap
 from typing import NamedTuple
 
@@ -29,6 +29,7 @@ from pipeline.refine.comparisons import (
 )
 from pipeline.refine.fallen import drop_list, merge
 from pipeline.storage.drops import drops_of, withdrawn_ids, write_drops
+from pipeline.storage.repairs import read_repairs
 from pipeline.storage.snapshots import latest, next_number, seal_snapshot
 from pipeline.storage.store import Store
 from schemas.drop_list import BIAS
@@ -80,11 +81,14 @@ def refine(
     note("reading the rows")
     rows = _AllRows(origins, tasks)
     rows.withdraw([*asked.withdrawn, *_withdrawn_since(target, newest)])
+    withdrawn = read_repairs(target.store).withdrawn
+    rows.withdraw(rows.kept_among(withdrawn))
     comparing = Comparing(rows.census, asked.spec, tasks, partition_bytes)
     # What one comparison held is freed before the next.
     _compare_turns(rows, comparing, note)
     _compare_conversations(rows, comparing, note)
-    if not rows.sweep.drops and target.snapshot.number == newest.number:
+    news = rows.sweep.drops or (withdrawn and target.snapshot.refinement is None)
+    if not news and target.snapshot.number == newest.number:
         return newest
     return _seal(rows, asked.spec, number, attempt)
 
@@ -161,6 +165,12 @@ class _AllRows:
         others = ~np.isin(self.old_rows, rows)
         self.old_rows = self.old_rows[others]
         self.old_drops = self.old_drops.filter(pa.array(others))
+
+    def kept_among(self, ids: Iterable[str]) -> list[str]:
+        """Those ids that are of kept nodes of the target."""
+        wanted = pa.array(sorted(set(ids)), pa.string())
+        found: list[str] = self.census.ids(self.census.rows(wanted, self._cohorts[-1])).to_pylist()
+        return found
 
     def pinned(self) -> Flags:
         """Turns for whose sake others fell."""

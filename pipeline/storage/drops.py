@@ -1,5 +1,6 @@
 """Drop lists: what a refined snapshot leaves out of the kept rows, one file a refinement."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from schemas.drop_list import DROP_SCHEMA
 from schemas.manifest import ShardEntry, Snapshot
 
 DROPS = "drops"
+_FILE = re.compile(rf"{DROPS}/(?P<number>[0-9]{{5,10}})-[0-9A-Za-z_-]+\.parquet")
 
 
 def write_drops(
@@ -40,9 +42,10 @@ def withdrawn_ids(drops: pa.Table) -> pa.Array:
     return chosen.column("node_id").combine_chunks()
 
 
-def number_of(name: str) -> int:
-    """The number of the snapshot that a drop list was made for."""
-    return int(name.removeprefix(f"{DROPS}/").partition("-")[0])
+def number_of(name: str) -> int | None:
+    """The number of the snapshot that a drop list was made for; None for a file that is none."""
+    file = _FILE.fullmatch(name)
+    return int(file["number"]) if file else None
 
 
 class DropFilter:

@@ -14,14 +14,27 @@ from schemas.wave_id import WaveId
 
 LEDGER = "ledger"
 _READERS = 16
-_FILE = re.compile(r"(?P<wave>\d{6,}(?:\.\d+)*)(?:-(?P<epoch>[1-9]\d*))?\.json", re.ASCII)
+_NUMBER = r"(?:0|[1-9]\d{0,9})"
+_FILE = re.compile(
+    rf"(?P<wave>(?:\d{{6}}|[1-9]\d{{6,9}})(?:\.{_NUMBER})*)(?:-(?P<epoch>[1-9]\d{{0,9}}))?\.json",
+    re.ASCII,
+)
 
 
 class Ledger:
-    """Commits waves, and reads what was committed. Which epochs count is looked up once."""
+    """Commits waves, and reads what was committed.
+
+    Which epochs count is looked up once: whoever works for long on what it says keeps one, so that
+    a repair that comes meanwhile changes nothing under its hands.
+    """
 
     def __init__(self, store: Store, repairs: Repairs | None = None) -> None:
         self._store, self._given = store, repairs
+
+    @property
+    def store(self) -> Store:
+        """Where it lies."""
+        return self._store
 
     @cached_property
     def repairs(self) -> Repairs:
@@ -60,18 +73,25 @@ class Ledger:
         return self._parse(name, payload)
 
     def all(self) -> dict[str, Manifest]:
-        """Every manifest by wave, in order of name. Reads them all: for the start only.
+        """Every manifest by wave, in order of name. Reads them all: for the start only."""
+        found: dict[str, Manifest] = {}
+        for wave, read in self.survey().items():
+            if isinstance(read, CorruptData):
+                raise read
+            found[wave] = read
+        return found
+
+    def survey(self) -> "dict[str, Manifest | CorruptData]":
+        """The same, and where one cannot be read, why.
 
         A listing that is made while a driver commits may show a wave and miss the one above it,
         though that was there first; so each that is missing above another one is looked for.
         """
-        found: dict[str, Manifest] = {}
+        found: dict[str, Manifest | CorruptData] = {}
         waves = self.waves()
         with ThreadPoolExecutor(_READERS) as readers:
             while waves:
-                read = dict(zip(waves, readers.map(self.read, waves), strict=True))
-                found |= {wave: manifest for wave, manifest in read.items() if manifest}
-                self._require(wave for wave, manifest in read.items() if not manifest)
+                found |= zip(waves, readers.map(self._look, waves), strict=True)
                 waves = sorted(_parents_of(waves) - found.keys())
         return dict(sorted(found.items()))
 
@@ -80,18 +100,26 @@ class Ledger:
         files = (wave_of(name) for name in self._store.list(LEDGER))
         return sorted(wave for wave, epoch in filter(None, files) if epoch == self.epoch_of(wave))
 
+    def strays(self) -> list[str]:
+        """Files among the manifests that are none."""
+        return [name for name in self._store.list(LEDGER) if wave_of(name) is None]
+
     def discard(self, entries: Iterable[ShardEntry]) -> None:
         """Delete our own shards of a wave that another attempt certainly won."""
         for entry in entries:
             self._store.delete(entry.name)
 
-    def _require(self, missing: Iterable[str]) -> None:
-        for wave in missing:
-            raise CorruptData(
-                f"{self._store.location}/{self.name_of(wave)}: is not there, though waves below it "
-                "are; it was removed. `arborist repair` retires them, and `arborist generate` "
-                "makes them again."
-            )
+    def _look(self, wave: str) -> "Manifest | CorruptData":
+        """The manifest of a wave that must be there."""
+        try:
+            manifest = self.read(wave)
+        except CorruptData as error:
+            return error
+        return manifest or CorruptData(
+            f"{self._store.location}/{self.name_of(wave)}: is not there, though waves below it "
+            "are; it was removed. `arborist repair` retires them, and `arborist generate` makes "
+            "them again."
+        )
 
     def _parse(self, name: str, payload: bytes) -> Manifest:
         where = f"{self._store.location}/{name}"
@@ -100,6 +128,11 @@ class Ledger:
             raise CorruptData(
                 f"{where}: holds the manifest of wave {manifest.wave} in epoch {manifest.epoch}; "
                 "the file was renamed."
+            )
+        if self.repairs.run_id not in (None, manifest.run_id):
+            raise CorruptData(
+                f"{where}: belongs to run {manifest.run_id}, but the repairs beside it to run "
+                f"{self.repairs.run_id}; files of another run were copied here."
             )
         return manifest
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 class Retry:
     """Exponential pauses with full jitter, so that many drivers do not come back in step.
 
-    All tries together take 43 s on average and at most 85 s: longer than a store needs to make room
-    for a prefix that it throttles, shorter than the engines of a run need to load anew.
+    The pauses take 43 s on average and at most 86 s together: longer than a store needs to make
+    room for a prefix that it throttles, shorter than the engines of a run need to load anew. Where
+    the store says how long it wants to be left alone (Retry-After), each pause is that much longer,
+    by `cap_s` at most: up to 306 s in all. What the tries themselves take comes on top.
     """
 
     tries: int = 12

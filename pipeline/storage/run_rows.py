@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from pipeline.storage.reader import read_kept
 from pipeline.storage.row_fields import bad_row
 from pipeline.storage.runs import open_run
-from pipeline.storage.snapshots import latest
+from pipeline.storage.snapshots import check_withdrawn, latest
 from pipeline.storage.store import Store
 from schemas.errors import SpecError
 from schemas.generation_spec import DataSpec, GenerationSpec
@@ -42,6 +42,7 @@ def _sealed(store: Store) -> Snapshot:
             f"execution.roots: the run at {store.location} is not sealed, so its rows may not be "
             "read yet; finish it first, by `arborist generate` with its own file."
         )
+    check_withdrawn(store, snapshot)
     return snapshot
 
 

@@ -1,19 +1,21 @@
 """Snapshots: immutable files that say what may be read together."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pipeline.storage.drops import DROPS, number_of
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.repairs import read_repairs
+from pipeline.storage.repairs import Repairs, read_repairs
 from pipeline.storage.settle import settle
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.store import Store
-from schemas.errors import AlreadyExists, CorruptData, StoreError
+from schemas.errors import AlreadyExists, CorruptData, StoreError, UserError
 from schemas.fingerprint import digest
 from schemas.manifest import Counts, Manifest, ManifestEntry, RunFile, Snapshot
 
 SNAPSHOTS = "snapshots"
+_FILE = re.compile(rf"{SNAPSHOTS}/(?P<number>[0-9]{{5}}|[1-9][0-9]{{5,9}})\.json")
 
 
 def build_snapshot(
@@ -37,7 +39,10 @@ def build_snapshot(
         complete=complete,
         guarantee=run_file.generation.guarantee,
         biases=biases,
-        manifests=tuple(ManifestEntry(wave=m.wave, digest=digest(m.to_bytes())) for m in manifests),
+        manifests=tuple(
+            ManifestEntry(wave=m.wave, epoch=m.epoch, digest=digest(m.to_bytes()))
+            for m in manifests
+        ),
         shards=tuple(entry for m in manifests for entry in m.shards),
         counts=add_counts(m.counts for m in manifests),
         software=tuple(dict.fromkeys(s for m in manifests for s in m.software)),
@@ -77,14 +82,19 @@ def seal_snapshot(store: Store, snapshot: Snapshot) -> None:
 
 def latest(store: Store) -> Snapshot | None:
     """The snapshot with the highest number of those that count; None if there is none."""
-    numbers = snapshot_numbers(store)
-    return _read(store, numbers[-1]) if numbers else None
-
-
-def snapshot_numbers(store: Store) -> list[int]:
-    """The numbers of the snapshots that no repair retired, in order."""
     repairs = read_repairs(store)
-    return [number for number in all_numbers(store) if repairs.retired_by(number) is None]
+    for number in reversed(all_numbers(store)):
+        if repairs.retired(number) is None:
+            snapshot = _read(store, number)
+            if repairs.retired_by(snapshot) is None:
+                return snapshot
+    return None
+
+
+def snapshot_numbers(store: Store, repairs: Repairs | None = None) -> list[int]:
+    """The numbers of the snapshots that no repair retired, in order."""
+    repairs = read_repairs(store) if repairs is None else repairs
+    return [number for number in all_numbers(store) if _counts(store, number, repairs)]
 
 
 def next_number(store: Store) -> int:
@@ -94,24 +104,32 @@ def next_number(store: Store) -> int:
 
 def all_numbers(store: Store) -> list[int]:
     """The numbers that were ever given, in order."""
-    stems = [name[len(SNAPSHOTS) + 1 : -5] for name in store.list(SNAPSHOTS)]
-    return sorted(int(stem) for stem in stems if stem.isascii() and stem.isdecimal())
+    files = filter(None, map(_FILE.fullmatch, store.list(SNAPSHOTS)))
+    return sorted(int(file["number"]) for file in files)
 
 
 def read_snapshot(store: Store, number: int) -> Snapshot:
     """The snapshot with a number; `NotFound` if there is none."""
-    repair = read_repairs(store).retired_by(number)
-    if repair is not None:
-        raise CorruptData(
-            f"{store.location}: snapshot {number} was retired by repair {repair}, as something "
-            "that it names was damaged; use a later snapshot (`arborist generate` seals one)."
+    repairs = read_repairs(store)
+    if (repair := repairs.retired(number)) is None:
+        snapshot = _read(store, number)
+        if (repair := repairs.retired_by(snapshot)) is None:
+            return snapshot
+    raise CorruptData(
+        f"{store.location}: snapshot {number} was retired by repair {repair}, as something that "
+        "it names was damaged; use a later snapshot (`arborist generate` seals one)."
+    )
+
+
+def check_withdrawn(store: Store, snapshot: Snapshot) -> None:
+    """Refuse a snapshot made after a repair, if it may hold again what was left out by hand."""
+    withdrawn = read_repairs(store).withdrawn
+    if withdrawn and snapshot.refinement is None:
+        raise UserError(
+            f"{store.location}: {len(withdrawn)} nodes were withdrawn before a repair, and "
+            f"snapshot {snapshot.number} may hold them again; `arborist refine` with this run "
+            "takes them out, then its snapshot may be used."
         )
-    return _read(store, number)
-
-
-def _read(store: Store, number: int) -> Snapshot:
-    name = _name(number)
-    return _parse(store, name, store.read(name))
 
 
 def sweep_orphans(store: Store, snapshot: Snapshot) -> int:
@@ -122,32 +140,62 @@ def sweep_orphans(store: Store, snapshot: Snapshot) -> int:
             f"{store.location}: snapshot {snapshot.number} is partial, and a driver may still be "
             "writing; orphans are swept once every planned wave is committed."
         )
-    unnamed = set(Ledger(store).waves()) ^ {entry.wave for entry in snapshot.manifests}
-    if unnamed:
-        raise CorruptData(
-            f"{store.location}: snapshot {snapshot.number} and the ledger do not name the same "
-            f"waves (first: {min(unnamed)}), so nothing was swept."
-        )
     named = {entry.name for entry in snapshot.shards}
+    # Listed before it is known that the snapshot still counts: what comes after that stays.
     orphans = [n for folder in WAVE_TABLES for n in store.list(folder) if n not in named]
     orphans += _orphan_drops(store)
+    _check_current(store, snapshot)
     for orphan in orphans:
         store.delete(orphan)
     return len(orphans)
 
 
+def _check_current(store: Store, snapshot: Snapshot) -> None:
+    """A snapshot names just the waves that are committed now, each in its epoch."""
+    ledger = Ledger(store)
+    committed = {(wave, ledger.epoch_of(wave)) for wave in ledger.waves()}
+    unnamed = committed ^ {(entry.wave, entry.epoch) for entry in snapshot.manifests}
+    if unnamed:
+        raise CorruptData(
+            f"{store.location}: snapshot {snapshot.number} and the ledger do not name the same "
+            f"waves (first: {min(unnamed)[0]}), so nothing was swept. Where a repair came "
+            "meanwhile, start the same command again; else `arborist verify` says what is wrong, "
+            "and `arborist repair` mends it."
+        )
+
+
 def _orphan_drops(store: Store) -> list[str]:
     """Drop lists made for a number whose snapshot names another one, or none.
 
-    While a number has no snapshot, a list made for it may be about to be named.
+    While a number has no snapshot, a list made for it may be about to be named. Those of retired
+    snapshots stay, since they say what was withdrawn by hand.
     """
-    sealed, count = set(all_numbers(store)), set(snapshot_numbers(store))
-    lists = [(number_of(name), name) for name in store.list(DROPS)]
-    named: dict[int, str | None] = {}
-    for number in {number for number, _ in lists} & sealed:
-        drops = _read(store, number).drops if number in count else None
-        named[number] = drops.name if drops else None
-    return [name for number, name in lists if number in named and named[number] != name]
+    orphans: list[str] = []
+    lists = {name: number_of(name) for name in store.list(DROPS)}
+    for number in set(all_numbers(store)).intersection(lists.values()):
+        try:
+            drops = _read(store, number).drops
+        except CorruptData:
+            continue
+        named = drops.name if drops else None
+        orphans += [name for name, own in lists.items() if own == number and name != named]
+    return orphans
+
+
+def _counts(store: Store, number: int, repairs: Repairs) -> bool:
+    """Whether no repair retired it; one that cannot be read, and is not known to be damaged, has
+    yet to be found so."""
+    if repairs.retired(number) is not None:
+        return False
+    try:
+        return repairs.retired_by(_read(store, number)) is None
+    except CorruptData:
+        return True
+
+
+def _read(store: Store, number: int) -> Snapshot:
+    name = _name(number)
+    return _parse(store, name, store.read(name))
 
 
 def _name(number: int) -> str:

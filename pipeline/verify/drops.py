@@ -16,7 +16,7 @@ from pipeline.storage.drops import drops_of, withdrawn_ids
 from pipeline.storage.id_index import IdIndex
 from pipeline.storage.paths import path_matrix
 from pipeline.storage.reader import read_kept
-from pipeline.storage.snapshots import read_snapshot, snapshot_numbers
+from pipeline.storage.snapshots import all_numbers, read_snapshot, snapshot_numbers
 from pipeline.storage.store import Store
 from schemas.drop_list import BIAS, DropReason
 from schemas.errors import CorruptData, NotFound
@@ -34,8 +34,7 @@ def drop_defects(store: Store, snapshot: Snapshot) -> Iterator[str]:
     where = f"snapshot {snapshot.number}"
     try:
         drops = _read(store, snapshot)
-        number = snapshot.refined_from
-        base = None if number is None else read_snapshot(store, number)
+        base = _base(store, snapshot)
         before = None if base is None else _read(store, base)
     except (CorruptData, NotFound) as error:
         yield str(error)
@@ -49,6 +48,14 @@ def drop_defects(store: Store, snapshot: Snapshot) -> Iterator[str]:
     if base is not None and before is not None:
         yield from _chain_defects(snapshot, base, drops, before)
         yield from _withdrawal_defects(store, snapshot, drops)
+
+
+def _base(store: Store, snapshot: Snapshot) -> Snapshot | None:
+    """What it was refined from; None where it was not, or where a repair retired that."""
+    number = snapshot.refined_from
+    if number is None or (number in all_numbers(store) and number not in snapshot_numbers(store)):
+        return None
+    return read_snapshot(store, number)
 
 
 class _Drops:

@@ -4,43 +4,48 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pipeline.plan.agenda import whole_cohorts
 from pipeline.storage.ledger import Ledger
+from pipeline.storage.repairs import Repairs
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import add_counts, read_snapshot, snapshot_numbers
 from pipeline.storage.store import Store
 from pipeline.verify.defect import Defect
 from pipeline.verify.drops import drop_defects
-from schemas.errors import CorruptData, UserError
+from schemas.errors import CorruptData
 from schemas.fingerprint import digest
 from schemas.manifest import Manifest, Snapshot
 from schemas.wave_id import WaveId
 
 
+def readable_snapshots(store: Store, repairs: Repairs) -> tuple[list[Snapshot], list[Defect]]:
+    """Those that count, in order, and what keeps others from being read."""
+    snapshots, unreadable = [], []
+    for number in snapshot_numbers(store, repairs):
+        try:
+            snapshots.append(read_snapshot(store, number))
+        except CorruptData as error:
+            unreadable.append(Defect(str(error), snapshot=number))
+    return snapshots, unreadable
+
+
 def snapshot_defects(
-    store: Store,
+    snapshots: Sequence[Snapshot],
     ledger: Ledger,
     manifests: Mapping[str, Manifest],
     planned: Sequence[tuple[WaveId, bool]],
 ) -> Iterator[Defect]:
     """Defects of the snapshots that count, the latest one looked at closely; `planned` are all
     waves that are known to exist, with whether they are committed."""
-    snapshots: list[Snapshot] = []
-    for number in snapshot_numbers(store):
-        try:
-            snapshots.append(read_snapshot(store, number))
-        except (CorruptData, UserError) as error:
-            yield Defect(str(error), snapshot=number)
     for snapshot in snapshots:
-        yield from _named_defects(store, ledger, snapshot, manifests)
+        yield from _named_defects(ledger, snapshot, manifests)
     if snapshots:
         latest = snapshots[-1]
-        for text in _latest_defects(store, ledger, latest, manifests, planned):
+        for text in _latest_defects(ledger, latest, manifests, planned):
             yield Defect(text, snapshot=latest.number)
         if latest.complete:
-            yield from _orphan_defects(store, latest)
+            yield from _orphan_defects(ledger.store, latest)
 
 
 def _latest_defects(
-    store: Store,
     ledger: Ledger,
     snapshot: Snapshot,
     manifests: Mapping[str, Manifest],
@@ -50,11 +55,11 @@ def _latest_defects(
         yield from _complete_defects(ledger, snapshot, manifests, planned)
     else:
         yield from _partial_defects(snapshot, planned)
-    yield from drop_defects(store, snapshot)
+    yield from drop_defects(ledger.store, snapshot)
 
 
 def _named_defects(
-    store: Store, ledger: Ledger, snapshot: Snapshot, manifests: Mapping[str, Manifest]
+    ledger: Ledger, snapshot: Snapshot, manifests: Mapping[str, Manifest]
 ) -> Iterator[Defect]:
     """The manifests are those that it names, and add up to what it says."""
     number = snapshot.number
@@ -64,7 +69,7 @@ def _named_defects(
         if wave not in manifests:
             text = f"{name}: named by snapshot {number}, missing or damaged."
             yield Defect(text, wave=wave, snapshot=number)
-        elif digest(store.read(name)) != expected:
+        elif digest(ledger.store.read(name)) != expected:
             yield Defect(f"{name}: is not what snapshot {number} names.", snapshot=number)
     if named.keys() <= manifests.keys():
         for text in _sum_defects(snapshot, [manifests[wave] for wave in named]):

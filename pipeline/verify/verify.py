@@ -15,7 +15,7 @@ from pipeline.judging import count_asides
 from pipeline.lineage import Lineage
 from pipeline.plan.agenda import planned_waves
 from pipeline.plan.plan import Plan, make_plan
-from pipeline.storage.ledger import LEDGER, Ledger, wave_of
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import WAVE_TABLES, WaveRows, read_wave, wave_rows
 from pipeline.storage.store import Store
 from pipeline.tree.frontier import Parent, frontier_of, prompt_of
@@ -26,9 +26,9 @@ from pipeline.verify.measures import feature_defects, measure_defects
 from pipeline.verify.nodes import node_defects, place_defects
 from pipeline.verify.reach import Decode, Reach, text_defects
 from pipeline.verify.roots import root_defects
-from pipeline.verify.snapshots import snapshot_defects
+from pipeline.verify.snapshots import readable_snapshots, snapshot_defects
 from pipeline.verify.verdicts import aside_defects, verdict_defects
-from schemas.errors import CorruptData, ModelError, NotFound, UserError
+from schemas.errors import CorruptData, ModelError, NotFound
 from schemas.manifest import Manifest, Table
 from schemas.records import Node
 from schemas.wave_id import WaveId
@@ -42,6 +42,7 @@ class _Walk(NamedTuple):
     run: Run
     store: Store
     plan: Plan
+    ledger: Ledger
     lineage: Lineage
     reach: Reach
     rejudge: bool
@@ -52,7 +53,7 @@ class _Walk(NamedTuple):
 
 def verify(
     run: Run,
-    store: Store,
+    ledger: Ledger,
     *,
     decoders: Mapping[int, Decode] | None = None,
     unproven: Counter[str] | None = None,
@@ -68,13 +69,16 @@ def verify(
     the version that made the run, so without `rejudge` nothing is measured either.
     """
     plan = make_plan(run.spec, run.recipe, run.trees)
-    ledger = Ledger(store)
-    manifests, damaged = _read_ledger(store, ledger)
+    store = ledger.store
+    # Before the ledger: a snapshot that is made meanwhile names waves that are not looked at.
+    snapshots, unreadable = readable_snapshots(store, ledger.repairs)
+    manifests, damaged = _read_ledger(ledger)
     yield from damaged
     frontiers = {name: manifest.frontier for name, manifest in manifests.items()}
     reach = Reach(decoders or {}, Counter() if unproven is None else unproven)
-    lineage = Lineage(run, plan, store)
-    walk = _Walk(run, store, plan, lineage, reach, rejudge, rejudge and remeasure, {})
+    lineage = Lineage(run, plan, ledger)
+    remeasure = rejudge and remeasure
+    walk = _Walk(run, store, plan, ledger, lineage, reach, rejudge, remeasure, {})
     planned = list(planned_waves(run.spec, run.recipe, plan, frontiers))
     seen = {wave.name: wave for wave, committed in planned if committed}
     told: set[str] = set()
@@ -85,27 +89,21 @@ def verify(
                 told.add(text)
                 yield Defect(text, wave=name)
     yield from _stray_defects(ledger, manifests, seen, planned)
-    yield from snapshot_defects(store, ledger, manifests, planned)
+    yield from unreadable
+    yield from snapshot_defects(snapshots, ledger, manifests, planned)
 
 
-def _read_ledger(store: Store, ledger: Ledger) -> tuple[dict[str, Manifest], list[Defect]]:
+def _read_ledger(ledger: Ledger) -> tuple[dict[str, Manifest], list[Defect]]:
     """The manifests that count, and what is wrong with the files in the ledger."""
-    manifests, damaged = {}, []
-    for name in store.list(LEDGER):
-        file = wave_of(name)
-        if file is None:
-            damaged.append(Defect(f"{name}: is no manifest of a wave; delete it by hand."))
-            continue
-        wave, epoch = file
-        if epoch != ledger.epoch_of(wave):
-            continue
-        try:
-            manifest = ledger.read(wave)
-        except (CorruptData, UserError) as error:
-            damaged.append(Defect(str(error), wave=wave))
-            continue
-        if manifest is not None:
-            manifests[wave] = manifest
+    manifests: dict[str, Manifest] = {}
+    damaged = [
+        Defect(f"{name}: is no manifest of a wave; delete it by hand.") for name in ledger.strays()
+    ]
+    for wave, found in ledger.survey().items():
+        if isinstance(found, CorruptData):
+            damaged.append(Defect(str(found), wave=wave))
+        else:
+            manifests[wave] = found
     return manifests, damaged
 
 
@@ -139,11 +137,11 @@ def _defects(walk: _Walk, wave: WaveId, manifest: Manifest) -> Iterator[str]:
 
 def _wave_defects(walk: _Walk, wave: WaveId, manifest: Manifest) -> Iterator[str]:
     run = walk.run
-    where = f"ledger/{wave.name}.json"
+    where = walk.ledger.name_of(wave.name)
     if manifest.run_id != run.run_id or manifest.wave != wave.name:
         yield f"{where}: names run {manifest.run_id}, wave {manifest.wave}; expected {run.run_id}."
         return
-    tables = _read_tables(walk.store, manifest)
+    tables = _read_tables(walk.ledger, manifest)
     rows = wave_rows(tables)
     nodes = rows.nodes
     trees = walk.plan.trees_of(wave.cohort) if wave.level == 1 else range(0)
@@ -151,7 +149,7 @@ def _wave_defects(walk: _Walk, wave: WaveId, manifest: Manifest) -> Iterator[str
     parents = walk.lineage.parents(wave, manifest)
     yield from place_defects(run, wave, parents, nodes)
     yield from _count_defects(run, where, wave, manifest, nodes)
-    yield from _token_defects(run, wave, manifest, parents, rows)
+    yield from _token_defects(run, where, wave, manifest, parents, rows)
     yield from node_defects(run, wave, parents, nodes, walk.reach)
     yield from _evidence_defects(walk, wave, parents, rows, tables)
     known = {parent.node_id for parent in parents}
@@ -180,14 +178,14 @@ def _evidence_defects(
         yield from verdict_defects(run, wave, rows)
 
 
-def _read_tables(store: Store, manifest: Manifest) -> Tables:
+def _read_tables(ledger: Ledger, manifest: Manifest) -> Tables:
     """The tables of a wave, with the rows of each where they belong."""
     if len({entry.table for entry in manifest.shards} & set(WAVE_TABLES)) < len(manifest.shards):
         raise CorruptData(
-            f"ledger/{manifest.wave}.json: names {[entry.name for entry in manifest.shards]}; "
+            f"{ledger.name_of(manifest.wave)}: names {[entry.name for entry in manifest.shards]}; "
             f"expected at most one file of each of {list(WAVE_TABLES)}."
         )
-    tables = read_wave(store, manifest.shards)
+    tables = read_wave(ledger.store, manifest.shards)
     for entry in manifest.shards:
         if entry.table in ("features", "logprobs", "roots"):
             continue
@@ -230,10 +228,15 @@ def _count_defects(
 
 
 def _token_defects(
-    run: Run, wave: WaveId, manifest: Manifest, parents: Sequence[Parent], rows: WaveRows
+    run: Run,
+    where: str,
+    wave: WaveId,
+    manifest: Manifest,
+    parents: Sequence[Parent],
+    rows: WaveRows,
 ) -> Iterator[str]:
     """What the manifest counts beside candidates."""
-    where, counts = f"ledger/{wave.name}.json", manifest.counts
+    counts = manifest.counts
     rule = run.recipe.rule(run.spec, wave.level)
     prompts = [prompt_of(run, parent, rule) for parent in parents]
     total = sum(len(prompt) * rule.asked for prompt in prompts if prompt is not None)

@@ -226,27 +226,28 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     from bench_watch import Silent
 
     from jobs.curation import make_workers
-    from jobs.wiring import make_pool, open_run_value, pace_of, resolve
-    from pipeline.generate import Attempt, Hands
+    from jobs.wiring import make_pool, pace_of, resolve
+    from pipeline.generate import Attempt, Hands, Limits
     from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
 
     logging.basicConfig(level=logging.WARNING)
-    run_file = resolve(spec).run_file
+    resolved = resolve(spec)
+    run_file = resolved.run_file
     store = open_store(join(spec.execution.location, run_file.run_id))
-    run_file = create_run(store, run_file)
+    resolved = resolved._replace(run_file=create_run(store, run_file))
     pool = make_pool(spec, run_file)
-    hands = Hands(pool, make_workers(spec, run_file))
+    hands = Hands(pool, make_workers(spec, run_file), resolved.plant)
     steps.watch_engines()
     steps.watch_driver(*hands)
-    pace = pace_of(spec.execution)
+    pace = pace_of(spec)
     try:
         pool.start()
         hands.workers.start()
-        run = open_run_value(run_file)
-        attempt = Attempt(run, "bench", store=store, hands=hands, pace=pace, watch=Silent())
-        work = partial(attempt.generate, {}, max_failed_share=0.0)
+        run, ledger = resolved.run, Ledger(store)
+        attempt = Attempt(run, "bench", ledger=ledger, hands=hands, pace=pace, watch=Silent())
+        work = partial(attempt.generate, {}, Limits(0.0, spec.execution.budget))
         cpu, wall = time.thread_time(), time.perf_counter()
         profiled(work, profile) if profile else work()
         steps.total, steps.wall = time.thread_time() - cpu, time.perf_counter() - wall

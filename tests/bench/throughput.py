@@ -224,16 +224,18 @@ def run_product(spec, run_file) -> dict:
     from bench_watch import Silent
 
     from jobs.curation import make_workers
-    from jobs.wiring import make_pool, open_run_value, pace_of
-    from pipeline.generate import Attempt, Hands
+    from jobs.wiring import make_pool, pace_of, resolve
+    from pipeline.generate import Attempt, Hands, Limits
+    from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
 
     store = open_store(join(spec.execution.location, run_file.run_id))
     create_run(store, run_file)
+    resolved = resolve(spec)
     pool = make_pool(spec, run_file)
-    hands = Hands(pool, make_workers(spec, run_file))
-    run = open_run_value(run_file)
+    hands = Hands(pool, make_workers(spec, run_file), resolved.plant)
+    run = resolved.run
     try:
         pool.start()
         hands.workers.start()
@@ -241,10 +243,10 @@ def run_product(spec, run_file) -> dict:
         prompts = record_prompts(pool)
         before = only_engine(pool)
         attempt = Attempt(
-            run, "bench", store=store, hands=hands, pace=pace_of(spec.execution), watch=Silent()
+            run, "bench", ledger=Ledger(store), hands=hands, pace=pace_of(spec), watch=Silent()
         )
         begun, driver = Clock(), time.thread_time()
-        attempt.generate({}, max_failed_share=0.0)
+        attempt.generate({}, Limits(0.0, spec.execution.budget))
         times, driver = begun.passed(), time.thread_time() - driver
         after = only_engine(pool)
     finally:

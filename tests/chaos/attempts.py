@@ -4,6 +4,7 @@ import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from jobs.wiring import pace_of
 from pipeline.generate import Attempt, Hands, Limits
@@ -46,6 +47,14 @@ class Try:
     snapshot: Snapshot | None = None
     """What it ended with."""
     error: BaseException | None = None
+    ended: bool = False
+    beside: str = ""
+    """What else was done to the run meanwhile."""
+
+    @property
+    def restarts(self) -> int:
+        """Engines that are replaced, at most."""
+        return sum(fault.size for fault in self.faults) % 9
 
     def run(self, shape: Shape, spec: RunSpec, ground: Ground) -> None:
         """Make the attempt; whatever it raises is noted."""
@@ -55,6 +64,8 @@ class Try:
             self.snapshot = self._generate(shape, spec, TroubledStore(ground, troubles), troubles)
         except BaseException as error:  # noqa: BLE001 - who looks at the try judges it
             self.error = error
+        finally:
+            self.ended = True
 
     def _generate(
         self, shape: Shape, spec: RunSpec, store: TroubledStore, troubles: Troubles
@@ -62,7 +73,8 @@ class Try:
         resolved = shape.resolved
         prove_create(store, self.name)
         resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
-        before, done = Ledger(store).all(), latest(store)
+        ledger = Ledger(store)
+        before, done = ledger.all(), latest(store)
         if done is not None and done.complete:
             sweep_orphans(store, done)
             return done
@@ -75,7 +87,7 @@ class Try:
             pool.start()
             workers.start()
             whole = Attempt(
-                resolved.run, self.name, store=store, hands=hands, pace=pace_of(spec), watch=watch
+                resolved.run, self.name, ledger=ledger, hands=hands, pace=pace_of(spec), watch=watch
             ).generate(before, limits, clock=JumpingClock(troubles))
         finally:
             workers.close()
@@ -89,7 +101,7 @@ class Try:
         # Losses beyond `attempts` would set children aside as poison, which changes rows.
         return PoolLimits(
             attempts=1000,
-            restarts=sum(fault.size for fault in self.faults) % 9,
+            restarts=self.restarts,
             start_s=given_up,
             stall_s=given_up,
         )
@@ -112,10 +124,19 @@ def spec_of(shape: Shape, schedule: Schedule) -> RunSpec:
     return shape.spec.model_copy(update={"execution": execution.model_copy(update=updated)})
 
 
+class Actor(Protocol):
+    """An attempt, or somebody else who works on a run."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, shape: Shape, spec: RunSpec, ground: Ground) -> None: ...
+
+
 def run_beside(
-    tries: Sequence[Try], shape: Shape, spec: RunSpec, ground: Ground, patience_s: float
+    tries: Sequence[Actor], shape: Shape, spec: RunSpec, ground: Ground, patience_s: float
 ) -> list[str]:
-    """Make attempts at the same time; the names of those that do not end."""
+    """Let them work at the same time; the names of those that do not end."""
     threads = {
         one.name: threading.Thread(target=one.run, args=(shape, spec, ground), daemon=True)
         for one in tries
@@ -145,6 +166,8 @@ class Score:
     """Those in an attempt that ended early, which a later one went on from."""
     repeated: Counter[str] = field(default_factory=Counter)
     """Waves asked for again, by the last fault of the attempt that lost them."""
+    acts: Counter[str] = field(default_factory=Counter)
+    """Damage that was repaired, and refinements."""
     lost: int = 0
     doubled: int = 0
 
@@ -155,7 +178,9 @@ class Score:
     def book(self, one: Try, in_vain: int) -> None:
         """One attempt more."""
         self.attempts += 1
-        kinds = [f"{fault.where} {fault.kind}" for fault in one.fired]
+        kinds = [fault.what for fault in one.fired]
         (self.resumed if one.error else self.survived).update(kinds)
         if in_vain:
-            self.repeated[kinds[-1] if kinds and one.error else "another driver"] += in_vain
+            self.repeated[kinds[-1] if kinds and one.error else one.beside or "another driver"] += (
+                in_vain
+            )

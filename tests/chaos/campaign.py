@@ -62,9 +62,10 @@ def figures(score: Score) -> dict[str, Any]:
         "faults": dict(score.injected.most_common()),
         "survived": dict(score.survived.most_common()),
         "resumed": dict(score.resumed.most_common()),
+        "acts": dict(score.acts.most_common()),
         "rows_lost": score.lost,
         "rows_doubled": score.doubled,
-        "waves_repeated": dict(score.repeated.most_common()),
+        "waves_repeated": {kind: score.repeated[kind] for kind in score.injected | score.repeated},
     }
 
 
@@ -78,13 +79,17 @@ def report(found: Mapping[str, Any]) -> None:
 def table(found: Mapping[str, Any]) -> str:
     """The same for a person."""
     faults: Mapping[str, int] = found["faults"]
-    survived, repeated = Counter(found["survived"]), Counter(found["waves_repeated"])
+    survived: Counter[str] = Counter(found["survived"])
+    repeated: Mapping[str, int] = found["waves_repeated"]
     lines = [f"{'fault':<36} {'injected':>9} {'went on':>9} {'resumed':>9} {'waves again':>12}"]
     for kind in sorted({*faults, *repeated}):
         times, on = faults.get(kind, 0), survived[kind]
-        lines.append(f"{kind:<36} {times:>9,} {on:>9,} {times - on:>9,} {repeated[kind]:>12,}")
-    total, on, again = sum(faults.values()), survived.total(), repeated.total()
-    lines.append(f"{'all':<36} {total:>9,} {on:>9,} {total - on:>9,} {again:>12,}")
+        again = f"{repeated[kind]:,}" if kind in repeated else "not counted"
+        lines.append(f"{kind:<36} {times:>9,} {on:>9,} {times - on:>9,} {again:>12}")
+    total, on, waves = sum(faults.values()), survived.total(), sum(repeated.values())
+    lines.append(f"{'all':<36} {total:>9,} {on:>9,} {total - on:>9,} {waves:>12,}")
+    acts: Mapping[str, int] = found["acts"]
+    lines.append(", ".join(f"{times:,} times {kind}" for kind, times in acts.items()))
     lines.append(
         f"{found['schedules']:,} schedules, {found['attempts']:,} attempts, "
         f"{found['rows_lost']:,} rows lost, {found['rows_doubled']:,} rows doubled"

@@ -39,7 +39,6 @@ GONE_S = 30.0
 NOTICE_S = HEAD_LOST_S + 25.0
 """For a driver to end after its head was lost."""
 
-WAVES_IN_FLIGHT = 2
 ENGINE, WORKER = "EngineActor", "_Actor"
 LOADING = "loading engines"
 
@@ -52,7 +51,7 @@ def cluster_spec(**execution: Any) -> RunSpec:
         group={"replicas": 2, "cpus": 1},
         workers=1,
         attempts=50,
-        waves_in_flight=WAVES_IN_FLIGHT,
+        waves_in_flight=2,
         **execution,
     )
 
@@ -78,7 +77,6 @@ class ClusterScore:
     injected: Counter[str] = field(default_factory=Counter)
     survived: Counter[str] = field(default_factory=Counter)
     resumed: Counter[str] = field(default_factory=Counter)
-    repeated: Counter[str] = field(default_factory=Counter)
     notice_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     replace_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     schedules: int = 0
@@ -95,7 +93,6 @@ class ClusterScore:
             "faults": dict(self.injected),
             "survived": dict(self.survived),
             "resumed": dict(self.resumed),
-            "waves_repeated": dict(self.repeated),
             "rows_lost": self.lost,
             "rows_doubled": self.doubled,
             "notice_s": {kind: _spread(times) for kind, times in self.notice_s.items()},
@@ -276,15 +273,20 @@ class ClusterRun:
         nodes = self._cluster.nodes_of(ENGINE)
         if nodes:
             index = self._chance.choice(nodes)
-            self._replaced(kind, ENGINE, lambda: self._cluster.kill_node(index))
+            self._replaced(kind, ENGINE, lambda: self._kill_node(index))
             self._cluster.replace_node(index)
 
-    def _replaced(self, kind: str, actor: str, kill: Callable[[], object]) -> None:
+    def _kill_node(self, index: int) -> bool:
+        self._cluster.kill_node(index)
+        return True
+
+    def _replaced(self, kind: str, actor: str, kill: Callable[[], bool]) -> None:
         """Others take the places of those that are killed, while the run goes on."""
-        self._score.injected[kind] += 1
         before, told = set(self._cluster.pids(actor)), self._driver.said("was lost")
         begin = time.monotonic()
-        kill()
+        if not kill():
+            return
+        self._score.injected[kind] += 1
         self._await(
             lambda: self._driver.said("was lost") > told or set(self._cluster.pids(actor)) - before
         )
@@ -316,10 +318,8 @@ class ClusterRun:
         self._resume(kind)
 
     def _resume(self, kind: str) -> None:
-        """The same command; the waves that were in flight are grown again."""
+        """The same command."""
         self._score.resumed[kind] += 1
-        left = self._expected.waves - len(self._committed())
-        self._score.repeated[kind] += min(WAVES_IN_FLIGHT, left)
         self._start()
 
     # What is left of it.
@@ -346,6 +346,9 @@ def _is(kind: str, doing: str) -> bool:
     return "busy" not in kind if doing.endswith(ENGINE) else "idle" not in kind
 
 
-def _kill(pid: int) -> None:
-    if is_running(pid):
-        os.kill(pid, signal.SIGKILL)
+def _kill(pid: int) -> bool:
+    """Whether it was there to be killed."""
+    if not is_running(pid):
+        return False
+    os.kill(pid, signal.SIGKILL)
+    return True

@@ -49,6 +49,20 @@ KINDS: dict[Where, dict[str, int]] = {
 }
 """With their weights. What takes the time of a deadline is drawn seldom."""
 
+DAMAGE = {
+    "shard changed": 2,
+    "shard cut": 1,
+    "shard gone": 2,
+    "manifest changed": 2,
+    "manifest gone": 2,
+    "snapshot changed": 1,
+    "snapshot gone": 1,
+}
+"""To committed files. The run is repaired then."""
+ACTS = {**DAMAGE, "refined": 3, "refined with a withdrawal": 4}
+ACTS_SHARE = 0.3
+"""Of turns."""
+
 _PLACES: dict[Where, int] = {"store": 8, "engine": 7, "workers": 1, "driver": 3}
 
 
@@ -65,9 +79,31 @@ class Fault(NamedTuple):
     size: int
     """Which incarnation of an engine, how many seconds a clock jumps ..."""
 
+    @property
+    def what(self) -> str:
+        """Its kind by its full name."""
+        return f"{self.where} {self.kind}"
+
     def __str__(self) -> str:
         who = f"turn {self.turn}, driver {self.driver}"
-        return f"{who}: {self.where} {self.kind} (at {self.at}, size {self.size})"
+        return f"{who}: {self.what} (at {self.at}, size {self.size})"
+
+
+class Act(NamedTuple):
+    """Something done to a run that is no attempt: see `visits`."""
+
+    turn: int
+    """Before its attempts, or `beside` them."""
+    kind: str
+    beside: bool
+    after: tuple[int, int, int]
+    """How many objects its attempts create before files are damaged, before somebody looks for
+    defects, and before what was found is repaired."""
+    seed: int
+
+    def __str__(self) -> str:
+        when = f"beside its attempts after {self.after} objects" if self.beside else "before it"
+        return f"turn {self.turn}, {when}: {self.kind} (seed {self.seed})"
 
 
 class Schedule(NamedTuple):
@@ -89,6 +125,8 @@ class Schedule(NamedTuple):
     processes: int
     """That measure; 0: none but the driver's."""
     faults: tuple[Fault, ...]
+    acts: tuple[Act, ...] = ()
+    """One a turn; the last may come before the healthy attempt."""
 
     def __str__(self) -> str:
         head = (
@@ -97,11 +135,15 @@ class Schedule(NamedTuple):
             f"{self.replicas} engine(s) of {self.seats} seats, waves {self.waves}, "
             f"{self.processes} worker process(es)"
         )
-        return "\n  ".join([head, *map(str, self.faults)])
+        return "\n  ".join([head, *map(str, self.faults), *map(str, self.acts)])
 
     def of(self, turn: int, driver: int) -> list[Fault]:
         """The faults of one attempt."""
         return [f for f in self.faults if (f.turn, f.driver) == (turn, driver)]
+
+    def act(self, turn: int, *, beside: bool) -> Act | None:
+        """What is done before a turn, or beside its attempts."""
+        return next((a for a in self.acts if (a.turn, a.beside) == (turn, beside)), None)
 
 
 def draw(seed: int) -> Schedule:
@@ -123,7 +165,20 @@ def draw(seed: int) -> Schedule:
         waves=dice.choice((None, 1, 2)),
         processes=measured_apart,
         faults=tuple(_draw_faults(dice, shape, drivers, processes=bool(measured_apart))),
+        acts=tuple(_draw_acts(random.Random(f"acts of {seed}"), shape, len(drivers))),
     )
+
+
+def _draw_acts(dice: random.Random, shape: str, turns: int) -> Iterator[Act]:
+    for turn in range(turns + 1):
+        if dice.random() < ACTS_SHARE:
+            kind = dice.choices(list(ACTS), list(ACTS.values()))[0]
+            # Nobody is there beside the healthy attempt.
+            beside = turn < turns and dice.random() < 0.5
+            most = shape_of(shape).operations // 3
+            first, second, third = (dice.randint(0, most) if beside else 0 for _ in range(3))
+            after = (first, first + second // 2, first + second // 2 + third // 2)
+            yield Act(turn, kind, beside, after, dice.randrange(10**6))
 
 
 def _draw_faults(
@@ -153,11 +208,14 @@ def _draw_fault(dice: random.Random, shape: str, turn: int, driver: int) -> Faul
 def without_some(
     schedule: Schedule, fails: Callable[[Schedule], bool], deadline: float
 ) -> Schedule:
-    """The schedule without those faults that it fails without as well, one after the other."""
-    for fault in schedule.faults:
+    """The schedule without those faults and acts that it fails without as well, one by one."""
+    for one in (*schedule.acts, *schedule.faults):
         if time.monotonic() > deadline:
             break
-        fewer = schedule._replace(faults=tuple(f for f in schedule.faults if f is not fault))
+        fewer = schedule._replace(
+            faults=tuple(fault for fault in schedule.faults if fault is not one),
+            acts=tuple(act for act in schedule.acts if act is not one),
+        )
         if fails(fewer):
             schedule = fewer
     return schedule

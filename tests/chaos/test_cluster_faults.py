@@ -9,6 +9,7 @@ import json
 import os
 import random
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -74,7 +75,10 @@ def test_generate_processes_of_a_cluster_killed_one_by_one_rows_are_whole(
     score: ClusterScore,
     tmp_path: Path,
 ):
+    before = score.injected.copy()
     ClusterRun(cluster, tmp_path, expected, score).prove(ClusterSchedule(0, faults))
+    # A victim that is not found, or a driver that has ended before its time, is no fault injected.
+    assert score.injected - before == Counter(fault.kind for fault in faults)
 
 
 @pytest.mark.skipif(not AT_RANDOM, reason="neither CHAOS_SEED nor CHAOS_RUNS is set")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TypeVar
 
-from pipeline.storage.ledger import LEDGER
-from pipeline.storage.repairs import REPAIRS
+from pipeline.storage.ledger import LEDGER, wave_of
+from pipeline.storage.repairs import REPAIRS, read_repairs
 from pipeline.storage.runs import RUN_FILE
 from pipeline.storage.snapshots import SNAPSHOTS
 from pipeline.storage.store import Store
@@ -54,6 +54,8 @@ class Ground:
         self._lock = threading.Lock()
         self._named: dict[str, str] = {}
         """What manifests name, and which of them."""
+        self.harmed: set[str] = set()
+        """What was damaged."""
         self.location = store.location
         self.created: list[str] = []
         """In order."""
@@ -82,11 +84,20 @@ class Ground:
 
     def delete(self, name: str) -> None:
         with self._lock:
-            if name in self._named:
+            if name in self._named and is_current(self._store, self._named[name]):
                 self.wrongs.append(f"{name} was deleted, which {self._named[name]} names")
             elif name.startswith(KEPT):
                 self.wrongs.append(f"{name} was deleted")
         self._store.delete(name)
+
+    def harm(self, name: str, payload: bytes | None) -> None:
+        """Something else than whom the store knows puts other bytes there, or none."""
+        with self._lock:
+            self.harmed.add(name)
+            self._named = {shard: by for shard, by in self._named.items() if by != name}
+            self._store.delete(name)
+            if payload is not None:
+                self._store.create(name, payload)
 
     def land(self) -> None:
         """All creates that were late come to pass now, unless somebody was there first."""
@@ -174,6 +185,12 @@ class TroubledStore:
         if kind.startswith("killed"):
             raise self.kill()
         raise StoreError(f"{what} fails as planned")
+
+
+def is_current(store: Store, manifest: str) -> bool:
+    """Whether a file in the ledger counts, and was not retired by a repair."""
+    known = wave_of(manifest)
+    return known is not None and read_repairs(store).epoch_of(known[0]) == known[1]
 
 
 def _unless_there(create: Callable[[], None]) -> None:

@@ -103,8 +103,8 @@ def test_finish_reason_length_fills_max_tokens(bench):
 
 def test_stop_string_ends_the_turn_before_it(bench):
     stop = "e"
-    sampling = {"max_tokens": 40, "stop_strings": (stop,)}
-    free = texts(bench.run(bench.request(8, sampling={"max_tokens": 40})))
+    sampling = {"max_tokens": 24, "stop_strings": (stop,)}
+    free = texts(bench.run(bench.request(8, sampling={"max_tokens": 24})))
     stopped = bench.run(bench.request(8, sampling=sampling))
     cut = [c for c in stopped if stop in free[c.key.child_index]]
     assert cut
@@ -154,7 +154,7 @@ def test_ignore_eos_leaves_the_stop_ids_that_are_given(bench):
 
 
 def with_top(bench: Bench, n: int = 8, top: int = TOP, **sampling) -> list[Completion]:
-    sampling = {"max_tokens": 40, "top_logprobs": top, "logprobs": "tokens"} | sampling
+    sampling = {"max_tokens": 24, "top_logprobs": top, "logprobs": "tokens"} | sampling
     return bench.run(bench.request(n, sampling=sampling))
 
 
@@ -278,7 +278,7 @@ def test_prompt_that_just_fits_is_answered(bench):
 
 def test_stats_advance_with_the_work(bench):
     before = bench.stats()
-    request = bench.request(2 * SLOTS, sampling={"max_tokens": 40})
+    request = bench.request(2 * SLOTS, sampling={"max_tokens": 16})
     bench.add(request)
     assert bench.stats().waiting == 2 * SLOTS
     outcomes = bench.step()

@@ -323,6 +323,22 @@ def test_close_twice_leaves_no_engine_behind(make_pool: MakePool):
     assert engine_threads() <= cut_off
 
 
+class ClingingEngine(ScriptedEngine):
+    """Takes its time to free its device."""
+
+    def close(self) -> None:
+        threading.Event().wait(PATIENCE_S)
+
+
+def test_close_with_little_patience_leaves_engines_behind_that_take_longer(make_pool: MakePool):
+    factory = partial(ClingingEngine, ScriptedConfig())
+    pool = make_pool(make_group()._replace(make_engine=factory))
+    pool.start()
+    began = time.monotonic()
+    pool.close(0.5)
+    assert time.monotonic() - began < 8
+
+
 @pytest.mark.ray
 def test_ray_killed_process_is_replaced(ray_here: None):
     pool = RayPool([make_group(replicas=2, step_s=0.01)], LIMITS)

@@ -26,6 +26,9 @@ ESCAPING = [
     ".tmp/a",
     "nodes/.hidden",
     "a\x00b",
+    "nodes/" + "a" * 256,
+    "nodes/" + "é" * 128,
+    "/".join(["a" * 200] * 6),
 ]
 
 

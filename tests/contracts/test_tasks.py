@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.pool import ray_tasks
 from pipeline.pool.ray_tasks import MOST_GROUPS, MOST_PACKS, RayTasks, slices
 from pipeline.pool.tasks import LocalTasks, Tasks
-from schemas.errors import CorruptData
+from schemas.errors import RETRY, CorruptData, NoEngine
 from tests import sums
 
 
@@ -111,3 +113,47 @@ def test_map_raises_other_errors_with_their_cause(tasks):
 def test_shuffle_raises_what_a_split_raised(tasks):
     with pytest.raises(CorruptData, match="number 0 is damaged"):
         list(tasks.shuffle(sums.refuse, range(3), sums.add_up, 2))
+
+
+@contextmanager
+def all_cpus_held() -> Iterator[None]:
+    """Others hold both CPUs of the Ray that is here."""
+    import ray
+
+    class Holder:
+        def holds(self) -> bool:
+            return True
+
+    actor = ray.remote(num_cpus=1)(Holder)
+    holders = [actor.remote() for _ in range(2)]
+    assert all(ray.get([holder.holds.remote() for holder in holders]))
+    try:
+        yield
+    finally:
+        for holder in holders:
+            ray.kill(holder)
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda tasks: tasks.map(sums.square, range(3)),
+        lambda tasks: tasks.shuffle(partial(sums.by_remainder, 2), range(12), sums.add_up, 2),
+    ],
+    ids=["map", "shuffle"],
+)
+def test_tasks_on_a_full_ray_are_told_of_and_given_up(
+    work: Callable[[Tasks], Iterator[object]],
+    ray_here: None,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(ray_tasks, "_FIRST_NOTE_S", 0.5)
+    tasks = RayTasks(wait_s=3)
+    with all_cpus_held(), pytest.raises(NoEngine, match=r"2 CPUs \(0 free\)") as caught:
+        list(work(tasks))
+    tasks.close()
+    assert caught.value.exit_code == RETRY
+    assert "No task has ended for" in caplog.text
+    assert "each asks for 1 CPU" in caplog.text

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -63,11 +64,19 @@ def command(kind: str, *arguments: str) -> int:
         code = main(arguments)
     assert code in EXITS, (code, arguments)
     TRIED[kind, f"exit {code}"] += 1
-    if err.getvalue().startswith("arborist: "):
-        TRIED[kind, " ".join(err.getvalue().split())[-90:]] += 1
-    if code == 2:
-        check_words(err.getvalue())
+    assert "Traceback" not in err.getvalue(), err.getvalue()[-2000:]
+    said = paragraphs(err.getvalue())
+    for words in said:
+        TRIED[kind, " ".join(words.split())[-90:]] += 1
+        check_words(words)
+    assert len(said) <= bool(code), (code, said)
+    assert said or code not in (2, 75), (code, err.getvalue()[-2000:])
     return code
+
+
+def paragraphs(err: str) -> list[str]:
+    """What a command says of its end; notes and warnings may stand before it."""
+    return re.split(r"^arborist: ", err, flags=re.MULTILINE)[1:]
 
 
 def check_words(said: str) -> None:

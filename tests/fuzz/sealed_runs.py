@@ -2,15 +2,19 @@
 
 import functools
 import json
+import tempfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
+from jobs.wiring import rehearsal, resolve
 from pipeline.storage.open import open_store
 from pipeline.storage.store import Store
+from schemas.execution_spec import RunSpec
 from schemas.fingerprint import canonical, digest
-from tests.builders import make_spec, rows_of, run_scripted
+from tests.builders import make_spec, rows_of, run_scripted, write_spec
 from tests.fuzz.outcomes import command
 
 Files = dict[str, bytes]
@@ -33,27 +37,37 @@ FEATURES = {
 
 
 @functools.cache
-def sealed_run() -> Files:
-    """The files of a small run that was refined."""
-    location = f"memory://{uuid.uuid4().hex}"
-    store = open_store(location)
-    spec = make_spec(
+def run_spec() -> RunSpec:
+    """Of a small run."""
+    return make_spec(
         fanouts=(2, 1),
         generation=FEATURES,
         scripted={"mean_tokens": 12, "sigma": 0.3, "duplicate_share": 0.2},
     )
-    run_scripted(store, spec)
+
+
+@functools.cache
+def run_id() -> str:
+    """By which `generate` knows it."""
+    return resolve(rehearsal(run_spec())).run_file.run_id
+
+
+@functools.cache
+def sealed_run() -> Files:
+    """The files of the run, which was refined."""
+    store = open_store(f"memory://{uuid.uuid4().hex}")
+    run_scripted(store, run_spec())
     kept = next(row["node_id"] for row in rows_of(store) if row["level"] and not row["drop_reason"])
     store.create("withdrawn.txt", kept.encode())
-    withdraw = ("refine", location, "--drop", f"{location}/withdrawn.txt")
+    withdraw = ("refine", store.location, "--drop", f"{store.location}/withdrawn.txt")
     assert command("sealed: setting up", *withdraw) == 0
     store.delete("withdrawn.txt")
     return {name: store.read(name) for name in store.list("")}
 
 
 def stored(files: Files) -> Store:
-    """The files at a location of their own in this process."""
-    store = open_store(f"memory://{uuid.uuid4().hex}")
+    """The files at a location of their own in this process, where `generate` finds them."""
+    store = open_store(f"memory://{uuid.uuid4().hex}/{run_id()}")
     for name, payload in files.items():
         store.create(name, payload)
     return store
@@ -113,6 +127,10 @@ READERS = (
     ("refine", "{}", "--near", "--cosine", "0.9"),
     ("explain", "{}", "NODE"),
     ("explain", "{}", "NODE", "--json"),
+    ("repair", "{}"),
+    ("repair", "{}", "--fast", "--json"),
+    ("generate", "SPEC", "--engine", "scripted", "--location", "{}/.."),
+    ("generate", "SPEC", "--engine", "scripted", "--location", "{}/..", "--json"),
 )
 readers = st.sampled_from(READERS)
 
@@ -120,5 +138,8 @@ readers = st.sampled_from(READERS)
 def read_by(kind: str, reader: tuple[str, ...], files: Files, node_id: str = "") -> int:
     """The exit code of a command that reads these files."""
     location = stored(files).location
-    words = (word.replace("NODE", node_id or "0").replace("{}", location) for word in reader)
-    return command(kind, *words)
+    words = {"NODE": node_id or "0", "{}/..": location.rpartition("/")[0]}
+    with tempfile.TemporaryDirectory() as folder:
+        words["SPEC"] = str(write_spec(run_spec(), Path(folder) / "spec.yaml"))
+        asked = (words.get(word) or word.replace("{}", location) for word in reader)
+        return command(kind, *asked)

@@ -3,6 +3,8 @@
 import functools
 import json
 import shutil
+import sys
+import uuid
 
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
 from pipeline.embedders.load import check_embedder, embedder_digest
 from pipeline.engines.adapter import adapter_args
 from pipeline.engines.weights import weights_digest
-from schemas.errors import ModelError
+from schemas.errors import EnvironmentMismatch, ModelError
 from tests.adapters import write_adapter
 from tests.fuzz.mutations import damaged, mutated
 from tests.fuzz.outcomes import bounded, fuzzed, refusal
@@ -42,6 +44,16 @@ ENDLESS = {
     "output": "{% for i in range(99999) %}{{ 'x' * 1000 }}{% endfor %}",
     "list": "{{ (range(99999)|list) * 99999 }}",
 }
+LATE = {
+    "200 characters": "{% if messages[0].content|length >= 200 %}ENDLESS{% endif %}",
+    "a long text": "{% for m in messages %}{% if m.content|length > 10000 %}ENDLESS{% endif %}"
+    "{% endfor %}",
+    "four turns": "{% if messages|length == 4 %}ENDLESS{% endif %}",
+    "a system text and four turns": "{% if messages|length == 5 and messages[0].role == 'system' %}"
+    "ENDLESS{% endif %}",
+    "lines": "{% if messages[-1].content.count('\n') > 5 %}ENDLESS{% endif %}",
+}
+"""Where a template begins to go astray."""
 UNSTABLE = {
     "random": "{{ [1, 2, 3, 4]|random }}",
     "lipsum": "{{ lipsum() }}",
@@ -88,6 +100,41 @@ def test_template_does_not_escape(model, tmp_path, monkeypatch, trick):
 def test_template_without_end_is_refused_in_bounded_time(model, trick):
     with bounded(30):
         assert refusal("template: endless", lambda: derived(model, trick + PLAIN))
+
+
+@pytest.mark.parametrize("when", LATE.values(), ids=LATE.keys())
+def test_template_without_end_for_long_conversations_only_is_refused(model, when):
+    late = when.replace("ENDLESS", ENDLESS["output"])
+    with bounded(30), pytest.raises(ModelError, match="it writes more than"):
+        derived(model, late + PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("#!/bin/sh\nexit 1\n", "it ends with 1 (no word)"),
+        ("#!/bin/sh\necho No module named jinja2 >&2\nexit 2\n", "2 (No module named jinja2)"),
+        (None, "cannot be started: No such file"),
+    ],
+)
+def test_template_that_cannot_be_tried_is_refused(model, tmp_path, monkeypatch, program, said):
+    """A Python that does not work; each template is tried once, so these are others."""
+    python = tmp_path / "python"
+    if program is not None:
+        python.write_text(program)
+        python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(EnvironmentMismatch, match=r"tried in a process") as caught:
+        derived(model, f"{PLAIN}{{# {uuid.uuid4().hex} #}}")
+    assert said in str(caught.value)
+
+
+def test_template_is_tried_with_the_libraries_that_are_found_here(model, tmp_path, monkeypatch):
+    """Even where they lie on a path of one's own: a jinja2 there is the one that is taken."""
+    (tmp_path / "jinja2.py").write_text("raise ImportError('the one on the path')")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(EnvironmentMismatch, match="the one on the path"):
+        derived(model, f"{PLAIN}{{# {uuid.uuid4().hex} #}}")
 
 
 @pytest.mark.parametrize("trick", UNSTABLE.values(), ids=UNSTABLE.keys())

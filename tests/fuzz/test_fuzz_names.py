@@ -102,9 +102,8 @@ def test_recipe_of_any_name_is_refused(module, attribute):
 def test_recipe_of_any_source_is_refused(tmp_path, monkeypatch, source):
     module = f"own_{uuid.uuid4().hex}"
     (tmp_path / f"{module}.py").write_text(source)
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    assert refusal("recipe sources", lambda: load_recipe(f"{module}:Own"))
+    assert refusal("recipe sources", lambda: load_recipe(f"{module}:Own", tmp_path))
 
 
 def test_recipe_is_not_taken_from_inside_a_run(tmp_path, monkeypatch):

@@ -1,14 +1,32 @@
 """Run files, manifests and snapshots that were edited, some with their own digest made right."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.fingerprint import run_id_of
 from tests.fuzz.mutations import damaged, mutated
 from tests.fuzz.outcomes import fuzzed
-from tests.fuzz.sealed_runs import plain, read_by, readers, renamed, resealed, sealed_run
+from tests.fuzz.sealed_runs import (
+    READERS,
+    plain,
+    read_by,
+    readers,
+    renamed,
+    resealed,
+    sealed_run,
+)
 
 NODE = "0"
+
+
+@pytest.mark.parametrize("reader", READERS, ids=" ".join)
+def test_run_that_nobody_changed_is_read_by_all(reader):
+    shard = next(name for name in sealed_run() if name.startswith("nodes/"))
+    node_id = pq.read_table(pa.BufferReader(sealed_run()[shard]))["node_id"][0].as_py()
+    assert read_by("sealed: unchanged", reader, sealed_run(), node_id) == 0
 
 
 def sealed_names():

@@ -369,7 +369,7 @@ def test_time_in_which_engines_load_counts():
         Attempt(
             resolved.run,
             "first",
-            store=store,
+            ledger=Ledger(store),
             hands=Hands(pool, workers, resolved.plant),
             pace=pace_of(spec),
             watch=Bystander(),

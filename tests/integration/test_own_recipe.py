@@ -12,6 +12,7 @@ import pytest
 from tests.architecture.source import REPOSITORY
 
 EXAMPLES = REPOSITORY / "tests" / "examples"
+OF_RUN = ("runs/voices", "--recipe-from", ".")
 
 
 @pytest.fixture
@@ -61,11 +62,11 @@ def test_own_recipe_grows_and_all_commands_know_its_run(grown, sealed):
     _, figures = sealed
     planned = json.loads(arborist(grown, "plan", "voices.yaml", "--json").stdout)
     assert figures["complete"] and figures["asked"] <= planned["totals"]["candidates"]
-    status = json.loads(arborist(grown, "status", "runs/voices", "--json").stdout)
+    status = json.loads(arborist(grown, "status", *OF_RUN, "--json").stdout)
     assert (status["sealed"], status["kept"]) == (True, figures["kept"])
-    verified = arborist(grown, "verify", "runs/voices")
+    verified = arborist(grown, "verify", *OF_RUN)
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    exported = arborist(grown, "export", "runs/voices", "--out", "messages")
+    exported = arborist(grown, "export", *OF_RUN, "--out", "messages")
     assert exported.returncode == 0, exported.stderr
     rows = pq.read_table(grown / "messages").to_pylist()
     assert rows
@@ -128,15 +129,45 @@ def test_own_recipe_run_without_its_source_says_what_is_missing(sealed, tmp_path
     failed = arborist(elsewhere, "verify", str(folder / "runs" / "voices"))
     message = " ".join(failed.stderr.split())
     assert failed.returncode != 0 and "Traceback" not in message
-    assert "voices:Voices cannot be imported from" in message
+    assert "voices:Voices cannot be imported: No module named 'voices'" in message
+    assert "--recipe-from" in message
+
+
+VERBS = {"status": [], "verify": [], "repair": [], "explain": ["0"], "export": ["--out", "rows"]}
+
+
+@pytest.mark.parametrize("started", [".", "runs/voices"])
+def test_stranger_who_sends_a_run_with_its_recipe_gets_no_code_run(grown, started):
+    """Whichever folder of theirs a command is started in, whichever way the run lies in it."""
+    [run] = (grown / "runs" / "voices").glob("*/run.json")
+    here = grown / started
+    for folder in {here, run.parent}:
+        (folder / "voices.py").write_text(f"open({str(grown / 'proof')!r}, 'w')\n")
+    for verb, arguments in VERBS.items():
+        refused = arborist(here, verb, str(run.parent.relative_to(here)), *arguments)
+        said = " ".join(refused.stderr.split())
+        assert refused.returncode == 2, (verb, said)
+        assert "cannot be imported" in said and "Traceback" not in said, (verb, said)
+    assert arborist(here, "refine", str(run.parent)).returncode == 0
+    assert not (grown / "proof").exists()
+
+
+def test_recipe_from_a_folder_that_is_not_there_is_refused(grown):
+    refused = arborist(grown, "status", "runs/voices", "--recipe-from", "nowhere")
+    assert refused.returncode == 2
+    assert "arborist: --recipe-from: nowhere: expected the folder" in refused.stderr
+
+
+def test_own_recipe_on_the_module_search_path_needs_no_folder(grown, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(grown))
+    assert arborist(grown, "status", "runs/voices").returncode == 0
 
 
 def test_own_recipe_edited_after_its_run_is_told_apart_by_what_derives_from_it(grown):
     with (grown / "voices.py").open("a") as file:
         file.write("\n# Changed.\n")
-    of_run = {"verify": [], "status": [], "explain": ["0"], "export": ["--out", "rows"]}
-    for verb, arguments in of_run.items():
-        refused = arborist(grown, verb, "runs/voices", *arguments)
+    for verb, arguments in VERBS.items():
+        refused = arborist(grown, verb, *OF_RUN, *arguments)
         said = " ".join(refused.stderr.split())
         assert refused.returncode == 2, (verb, said)
         assert "was made by recipe voices 1" in said, (verb, said)

@@ -44,16 +44,16 @@ def store(folder: Path) -> Store:
     return open_store(str(folder))
 
 
-def defects(store: Store) -> list[Defect]:
-    run_file = open_run(store)
+def defects(ledger: Ledger) -> list[Defect]:
+    run_file = open_run(ledger.store)
     tongues = tongues_of(run_file, ())
-    return list(
-        verify(open_run_value(run_file, tongues.spellers), store, decoders=tongues.decoders)
-    )
+    run = open_run_value(run_file, tongues.spellers)
+    return list(verify(run, ledger, decoders=tongues.decoders))
 
 
 def repaired(store: Store) -> Cure:
-    cure = plan_repair(store, open_run(store).run_id, defects(store))
+    ledger = Ledger(store)
+    cure = plan_repair(ledger, open_run(store).run_id, defects(ledger))
     carry_out(store, cure)
     return cure
 
@@ -149,7 +149,7 @@ def test_repair_damage_anywhere_is_found_retired_and_made_again(
     cure = repaired(store)
     assert cure.repair is not None and not cure.beyond
     assert all(is_below(retired, (wave,)) for retired in cure.repair.waves)
-    assert cure.repair.snapshots == (1,)
+    assert cure.snapshots == (1,)
     assert latest(store) is None
     assert defects_of(store) == []
     snapshot = run_scripted(store, SPEC, "second")
@@ -181,7 +181,7 @@ def test_repair_again_and_again_epochs_rise_and_the_rest_stays(
     assert Ledger(store).epoch_of(last) == 1
     remove_a_manifest(store, folder, first, random.Random(0))
     cure = repaired(store)
-    assert cure.repair is not None and cure.repair.snapshots == (2,)
+    assert cure.repair is not None and cure.snapshots == (2,)
     assert cure.below > 0
     run_scripted(store, SPEC, "third")
     ledger = Ledger(store)
@@ -216,14 +216,14 @@ def test_repair_foreign_shard_is_swept_and_nothing_is_retired(
     entry = entry_of(folder, "nodes")
     foreign = folder / entry.name.replace(".parquet", "x.parquet")
     foreign.write_bytes((folder / entry.name).read_bytes())
-    assert [defect.orphan for defect in defects(store)] == [True]
+    assert [defect.orphan for defect in defects(Ledger(store))] == [True]
     cure = repaired(store)
     assert cure.repair is None and cure.orphans
     assert_whole(store, rows_of(open_store(str(sound))))
 
 
 def test_repair_sound_run_has_nothing_to_do(store: Store):
-    assert repaired(store) == Cure(None, 0, False, ())
+    assert repaired(store) == Cure(None, 0, (), False, ())
     assert store.list("repairs") == []
 
 

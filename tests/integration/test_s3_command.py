@@ -68,6 +68,8 @@ def test_all_verbs_reach_a_run_by_storage_options_and_tell_no_secret(
         ('{"secret": "' + SECRET + '"}', "environment"),
         ("[1, 2]", "cannot be read"),
         ('{"a": ', "neither JSON nor YAML"),
+        ('{"a": ' * 5000, "neither JSON nor YAML"),
+        ('{"secret": "' + SECRET + '", "secret": 1}', "neither JSON nor YAML"),
         ("{}", ""),
     ],
 )

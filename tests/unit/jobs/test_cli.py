@@ -8,6 +8,7 @@ import pytest
 from jobs.cli import main
 from jobs.prepare_model import cached_location
 from schemas.fingerprint import canonical, digest, run_id_of
+from schemas.manifest import FORMAT_VERSION
 from tests.builders import make_spec, write_spec
 
 REPOSITORY = Path(__file__).parents[3]
@@ -168,13 +169,13 @@ def test_unwritable_location_ends_with_two(tmp_path, command):
 
 @pytest.mark.parametrize("verb", ["status", "verify"])
 def test_run_of_a_newer_format_ends_with_two(verb, sealed, command):
-    reseal(sealed / "run.json", format=3)
+    reseal(sealed / "run.json", format=FORMAT_VERSION + 1)
     result = command(verb, sealed)
-    assert result.code == 2 and "run.json: written in format 3" in result.said
+    assert result.code == 2 and f"run.json: written in format {FORMAT_VERSION + 1}" in result.said
 
 
 def test_generate_over_a_run_of_a_newer_format_ends_with_two(sealed, command):
-    reseal(sealed / "run.json", format=3)
+    reseal(sealed / "run.json", format=FORMAT_VERSION + 1)
     result = command("generate", sealed.parents[1] / "spec.yaml", *SCRIPTED)
     assert result.code == 2 and "use the newer version" in result.said
 

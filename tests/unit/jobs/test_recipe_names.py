@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.recipes import load_recipe, recipe_identity, with_defaults
+from jobs.recipes import load_recipe, look_in, recipe_identity, with_defaults
 from pipeline.recipes import RECIPES, Method
 from pipeline.recipes.tg_sft import TgSft
 from schemas.errors import SpecError
@@ -31,7 +31,7 @@ class Stranger:
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a module of one's own in the working directory."""
     name = f"own_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{name}.py").write_text(OWN)
@@ -40,9 +40,16 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
-def refusal(name: str) -> str:
+@pytest.fixture
+def own(beside: str) -> str:
+    """The same, where Python finds it."""
+    look_in(Path.cwd())
+    return beside
+
+
+def refusal(name: str, beside: Path | None = None) -> str:
     with pytest.raises(SpecError) as caught:
-        load_recipe(name)
+        load_recipe(name, beside)
     assert str(caught.value).startswith("generation.recipe: ")
     return str(caught.value)
 
@@ -51,9 +58,15 @@ def test_load_recipe_knows_ours_by_name():
     assert {name: load_recipe(name).name for name in RECIPES} == {name: name for name in RECIPES}
 
 
-def test_load_recipe_imports_ones_own_from_the_working_directory(own):
-    recipe = load_recipe(f"{own}:Own")
+def test_load_recipe_imports_ones_own_from_a_folder_that_is_named(beside):
+    recipe = load_recipe(f"{beside}:Own", Path.cwd())
     assert isinstance(recipe, Method) and recipe.name == "own"
+
+
+def test_load_recipe_takes_nothing_from_the_working_directory_unasked(beside):
+    message = refusal(f"{beside}:Own")
+    assert f"No module named '{beside}'" in message and "--recipe-from" in message
+    assert beside not in sys.modules
 
 
 @pytest.mark.parametrize("name", ["tg_sft", "", "own.Own", ":Own", ".own:Own", "a b:Own", "..:Own"])
@@ -64,19 +77,19 @@ def test_load_recipe_unknown_name_lists_ours_and_the_form_of_ones_own(name):
 
 
 def test_load_recipe_unimportable_module_says_from_where(own):
-    message = refusal("no_such_module_here:Own")
+    message = refusal("no_such_module_here:Own", Path.cwd())
     assert "cannot be imported from" in message and str(Path.cwd()) in message
     assert "No module named 'no_such_module_here'" in message
 
 
 def test_load_recipe_module_that_lacks_an_import_says_which(own):
     Path("needs_more.py").write_text("import no_such_library\n")
-    assert "No module named 'no_such_library'" in refusal("needs_more:Own")
+    assert "No module named 'no_such_library'" in refusal("needs_more:Own", Path.cwd())
 
 
 def test_load_recipe_module_that_is_no_python_says_where(own):
     Path("no_python.py").write_text("class Own(\n")
-    message = refusal("no_python:Own")
+    message = refusal("no_python:Own", Path.cwd())
     assert "is no Python" in message and "no_python.py:1" in message
 
 
@@ -138,7 +151,7 @@ def test_recipe_identity_does_not_depend_on_where_the_source_lies(own, tmp_path,
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     shutil.move(f"{own}.py", elsewhere)
-    monkeypatch.chdir(elsewhere)
+    look_in(elsewhere)
     monkeypatch.delitem(sys.modules, own)
     assert recipe_identity(f"{own}:Own") == first
 
@@ -148,7 +161,7 @@ def test_load_recipe_other_files_beside_it_hide_no_library(own, monkeypatch):
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     Path("colorsys.py").write_text("raise RuntimeError('not the library')\n")
     Path("colourful.py").write_text(f"import colorsys\n{OWN}")
-    assert load_recipe("colourful:Own").name == "own"
+    assert load_recipe("colourful:Own", Path.cwd()).name == "own"
 
 
 def test_with_defaults_fill_what_is_not_said(own):

@@ -1,5 +1,6 @@
 """What signals ask of a run, and when they end it on the spot."""
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -56,6 +57,29 @@ def test_stop_leaves_as_long_as_there_is_grace():
     assert switch.stop is Stop.EVICT
 
 
+@pytest.mark.parametrize(
+    ("numbers", "later_s", "patience_s"),
+    [
+        ([], 0, math.inf),
+        ([INT], 0, math.inf),
+        ([INT, INT], 0, math.inf),
+        ([TERM], 5, 15),
+        ([TERM], 19, 2),
+        ([TERM], 25, 2),
+        ([TERM, TERM], 5, 2),
+    ],
+)
+def test_patience_is_what_the_scheduler_leaves(
+    numbers: list[int], later_s: float, patience_s: float
+):
+    clock = Clock()
+    switch = make_switch(clock)
+    for number in numbers:
+        switch.ask(number)
+    clock.now = later_s
+    assert switch.patience_s == patience_s
+
+
 @pytest.mark.parametrize(("number", "error"), [(INT, Interrupted), (TERM, Evicted)])
 def test_listening_signal_ends_what_goes_on_at_once(number: int, error: type[Interrupted]):
     switch = make_switch()
@@ -84,6 +108,31 @@ def test_heeded_signal_is_only_noted_until_the_end():
             steps.append(switch.stop)
         steps.append(Stop.NO)
     assert steps == [Stop.LEAVE, Stop.EVICT]
+
+
+@pytest.mark.parametrize(("number", "error"), [(INT, Interrupted), (TERM, Evicted)])
+def test_heeded_signal_after_the_drop_ends_what_holds_it_up(number: int, error: type[Interrupted]):
+    switch = make_switch()
+    noted = []
+    words = "at once; .*the same command continues the run"
+    with pytest.raises(error, match=words) as caught, switch.listening(), switch.heeded():
+        for _ in range(2):
+            signal.raise_signal(number)
+            noted.append(switch.stop.drops)
+        signal.raise_signal(number)
+        raise AssertionError("it went on")
+    assert noted == [False, True]
+    assert type(caught.value) is error
+
+
+def test_heeded_signal_after_the_grace_is_over_ends_what_holds_it_up():
+    clock = Clock()
+    switch = make_switch(clock)
+    with pytest.raises(Evicted, match="at once"), switch.listening(), switch.heeded():
+        signal.raise_signal(TERM)
+        clock.now = 20
+        signal.raise_signal(TERM)
+        raise AssertionError("it went on")
 
 
 def test_at_once_within_heeded_ends_it_and_cleans_up_in_peace():

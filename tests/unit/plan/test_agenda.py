@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.plan.agenda import Agenda, planned_waves
-from pipeline.plan.plan import make_plan
+from pipeline.plan.plan import make_plan, parents_per_wave
 from pipeline.recipes import RECIPES
+from pipeline.storage.names import check_name
+from schemas.generation_spec import MAX_LEVELS
+from schemas.wave_id import WaveId
 from tests.unit.samples import make_spec
 
 RECIPE = RECIPES["tg-sft"]
@@ -85,3 +88,37 @@ def test_planned_waves_say_which_are_committed(seed, steps):
     assert waves == sorted(waves)
     frontier = {w for w, committed in listed if not committed}
     assert frontier <= set(work(agenda_after(ledger_of(done, seed)), seed))
+
+
+@given(
+    widening=st.dictionaries(st.integers(0, MAX_LEVELS - 1), st.sampled_from((10, 11, 100))),
+    asking=st.sampled_from((1.0, 11.0, 64.0)),
+    candidates=st.sampled_from((1, 11, 1001, 2048, 2**31 - 1)),
+)
+def test_the_deepest_wave_has_a_name_that_file_systems_take(widening, asking, candidates):
+    """Whatever multiplies: each level's last whole wave, where all is kept."""
+    fanouts, nodes = [1] * MAX_LEVELS, 1
+    for level, fanout in widening.items():
+        if nodes * fanout * 64 <= 10**14:
+            fanouts[level], nodes = fanout, nodes * fanout
+    spec = make_spec(
+        fanouts,
+        bounds={"trees_per_cohort": 2**31 - 1, "candidates_per_wave": candidates},
+        levels=[
+            {
+                "role": ("user", "assistant")[index % 2],
+                "fanout": fanout,
+                "oversample": asking if index in widening else 1,
+                "max_tokens": 1,
+            }
+            for index, fanout in enumerate(fanouts)
+        ],
+    )
+    wave, parents = WaveId((2**31 - 2,)), parents_per_wave(spec, RECIPE, 1)
+    for level in range(1, MAX_LEVELS):
+        frontier, per_wave = parents * fanouts[level - 1], parents_per_wave(spec, RECIPE, level + 1)
+        wave = wave.block(-(-frontier // per_wave) - 1)
+        parents = min(frontier, per_wave)
+    assert wave.level == MAX_LEVELS
+    check_name(f"nodes/{wave.name}-01234567.parquet")
+    check_name(f"ledger/{wave.name}-{2**31 - 1}.json")

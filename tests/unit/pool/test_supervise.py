@@ -85,7 +85,7 @@ class FakeFleet:
     def shortage(self, group: GroupPlan) -> str:
         return "there are 0 GPUs"
 
-    def close(self, hosts: Sequence[FakeHost]) -> None:
+    def close(self, hosts: Sequence[FakeHost], patience_s: float) -> None:
         for host in hosts:
             host.kill()
 

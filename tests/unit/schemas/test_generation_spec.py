@@ -92,3 +92,10 @@ def test_spec_whose_waves_have_more_likely_tokens_than_a_table_holds_is_refused(
         spec(top_logprobs=1024, **changes)
     assert "top_logprobs: 1024 at each of" in str(caught.value)
     assert named in str(caught.value)
+
+
+def test_spec_of_more_levels_than_a_wave_can_be_named_by_is_refused():
+    levels = [{**(QUESTION, ANSWER)[index % 2], "max_tokens": 1} for index in range(101)]
+    assert len(spec(levels=levels[:-1]).levels) == 100
+    with pytest.raises(ValidationError, match="at most 100 items"):
+        spec(levels=levels)

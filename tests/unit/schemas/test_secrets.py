@@ -58,6 +58,41 @@ def test_secret_options_are_named_at_any_depth() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        *(({name: SECRET}, name) for name in ("secret_key", "access_key", "access_token")),
+        *(({name: SECRET}, name) for name in ("api_key", "private_key", "API-Key", "x-auth-token")),
+        *(({name: SECRET}, name) for name in ("refreshToken", "db_passwd", "user_password")),
+        ({"passwd": 12345678}, "passwd"),
+        ({"headers": {"Authorization": f"Bearer {SECRET}"}}, "headers.Authorization"),
+        ({"headers": {"Set-Cookie": "session=1"}}, "headers.Set-Cookie"),
+        ({"headers": [["Authorization", SECRET]]}, "headers.0"),
+        ({"headers": [f"Authorization: Bearer {SECRET}"]}, "headers.0"),
+        ({"endpoints": ["http://host", f"http://a:{SECRET}@host"]}, "endpoints.1"),
+        ({"hosts": [{"name": "a"}, {"client_secret": SECRET}]}, "hosts.1.client_secret"),
+        ({"a": [[{"b": [{"secret": SECRET}]}]]}, "a.0.0.b.0.secret"),
+        ({"credentials": {"type": "service_account"}}, "credentials"),
+    ],
+)
+def test_secret_is_found_by_how_its_name_ends_wherever_it_stands(options: dict, where: str) -> None:
+    assert list(secret_options({"anon": False, **options})) == [where]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"key_file": "/etc/keys/mine.pem", "key_path": "/etc/keys", "token_file": "/run/token"},
+        {"SSEKMSKeyId": "arn:aws:kms:eu-west-1:123456789012:key/mine", "public_key": "ssh-rsa A"},
+        {"token": None, "use_token": False, "secret_key": None},
+        {"retries": [1, 2], "pair": ["region", "eu-west-1"], "config": {"keys_per_page": 100}},
+        {"headers": {"User-Agent": "basic"}, "hosts": ["a", "b"], "cookie_jar": "/tmp/jar"},
+    ],
+)
+def test_options_that_only_sound_like_secrets_are_none(options: dict) -> None:
+    assert list(secret_options(options)) == []
+
+
 @pytest.mark.parametrize("token", ["google_default", "anon", "/etc/keys/service.json"])
 def test_way_to_find_a_token_is_no_secret(token: str) -> None:
     assert list(secret_options({"token": token, "project": "lab"})) == []

@@ -9,6 +9,7 @@ import pytest
 from jobs.cli import main
 from jobs.wiring import open_run_value
 from pipeline.engines.scripted_author import decode
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
@@ -37,7 +38,7 @@ def without_tokenizers(store: Store, *tongues: int) -> tuple[list[str], Counter[
     run = open_run_value(open_run(store))
     decoders = dict.fromkeys(tongues, decode)
     return [
-        defect.text for defect in verify(run, store, decoders=decoders, unproven=unproven)
+        defect.text for defect in verify(run, Ledger(store), decoders=decoders, unproven=unproven)
     ], unproven
 
 

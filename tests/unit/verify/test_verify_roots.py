@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.wiring import open_run_value
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
@@ -112,7 +113,7 @@ def test_messages_that_do_not_give_the_opening(store, folder):
     say_otherwise(store, folder)
     said = "the root of tree 1: its opening in tongue 0 is not what its messages give."
     assert only_defect(store, said)
-    assert list(verify(open_run_value(open_run(store)), store)) == []
+    assert list(verify(open_run_value(open_run(store)), Ledger(store))) == []
 
 
 def say_otherwise(store: Store, folder: Path) -> None:
@@ -161,5 +162,5 @@ def test_reference_whose_ids_are_of_another_text(distilled, tmp_path):
 
 def test_opening_of_a_single_level_is_taken_as_stored_and_counted(distilled):
     unproven: Counter[str] = Counter()
-    list(verify(open_run_value(open_run(distilled)), distilled, unproven=unproven))
+    list(verify(open_run_value(open_run(distilled)), Ledger(distilled), unproven=unproven))
     assert unproven["level_openings"] == 2 == unproven["openings"]

@@ -11,6 +11,7 @@ import pytest
 from jobs.cli import main
 from jobs.wiring import open_run_value
 from pipeline.engines.scripted_author import decode
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
@@ -165,8 +166,8 @@ def test_changed_signature(store, folder):
 def test_changed_score_is_taken_as_given_where_that_is_asked_for(store, folder):
     change_row(store, folder, set_score("chars", 4321.0))
     run = open_run_value(open_run(store))
-    assert list(verify(run, store, decoders={0: decode}, remeasure=False)) == []
-    assert list(verify(run, store, decoders={0: decode}, rejudge=False)) == []
+    assert list(verify(run, Ledger(store), decoders={0: decode}, remeasure=False)) == []
+    assert list(verify(run, Ledger(store), decoders={0: decode}, rejudge=False)) == []
 
 
 # Features.
