@@ -58,6 +58,8 @@ class Standing(NamedTuple):
     """None where it was not refined."""
     pilot: Estimate | None
     """What its pilot said."""
+    repairs: int
+    """How many times something damaged was retired."""
 
     @property
     def sealed(self) -> bool:
@@ -113,7 +115,8 @@ def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
     check_recipe(run_file)
     run = open_run_value(run_file)
     plan = make_plan(run.spec, run.recipe, run.trees)
-    manifests = list(Ledger(store).all().values())
+    ledger = Ledger(store)
+    manifests = list(ledger.all().values())
     snapshot = latest(store)
     return Standing(
         location=store.location,
@@ -124,6 +127,7 @@ def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
         snapshot=snapshot,
         kept_after_refine=_kept_after(store, snapshot) if snapshot else None,
         pilot=_pilot_of(store, run.run_id),
+        repairs=ledger.repairs.last,
     )
 
 
@@ -170,6 +174,7 @@ def as_json(standing: Standing) -> dict[str, object]:
         "budget": {limit.name: limit.allowed for limit in status.limits},
         "eta_s": None if status.eta_s is None else round(status.eta_s),
         "pilot": course_json(pilot, status) if pilot else None,
+        "repairs": standing.repairs,
     }
 
 
@@ -254,6 +259,8 @@ def _notes(standing: Standing) -> list[str]:
         lines.append(biases_text(snapshot.biases))
     if status.limits:
         lines.append(f"spent: {', '.join(map(str, status.limits))}")
+    if standing.repairs:
+        lines.append(f"repairs: {standing.repairs}; what they retired is not counted")
     if standing.pilot is not None:
         lines.append(course_text(standing.pilot, status, done=standing.sealed))
     return lines

@@ -135,6 +135,9 @@ class Place:
                 raise Broken(f"{visit.name} ended with {visit.error!r}") from visit.error
             self._score.acts += Counter([visit.did] if visit.did else [])
             self._withdrawn.update(visit.withdrawn)
+            if visit.did == "snapshot gone":
+                # Nothing else names the newest snapshot, so nobody knows what it left out.
+                self._withdrawn.clear()
 
     def _check(
         self, tries: Sequence[Try], kept: Mapping[str, Files], *, repaired: bool = False

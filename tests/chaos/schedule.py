@@ -60,7 +60,7 @@ DAMAGE = {
 }
 """To committed files. The run is repaired then."""
 ACTS = {**DAMAGE, "refined": 3, "refined with a withdrawal": 4}
-ACTS_SHARE = 0.3
+ACTS_SHARE = 0.2
 """Of turns."""
 
 _PLACES: dict[Where, int] = {"store": 8, "engine": 7, "workers": 1, "driver": 3}

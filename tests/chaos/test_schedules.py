@@ -60,6 +60,21 @@ def test_run_damaged_in_every_way_and_refined_is_whole_in_the_end():
     assert score.acts == Counter([*ACTS, beside.kind])
 
 
+def test_run_that_lost_kept_rows_beside_a_drop_list_is_repaired():
+    withdrawal = Act(1, "refined with a withdrawal", False, (0, 0, 0), 3)
+    # Of the shards of this run, the seed takes one of kept rows.
+    loss = Act(2, "shard gone", False, (0, 0, 0), 5)
+    prove(Schedule(0, "small", True, "memory", (1, 1), 1, 4, 2, 0, (), (withdrawal, loss)))
+
+
+def test_run_refined_while_it_was_partial_stays_refined():
+    budget = Fault(0, 0, "driver", "budget", 1, 0)
+    withdrawal, score = Act(1, "refined with a withdrawal", False, (0, 0, 0), 0), Score()
+    schedule = Schedule(0, "cohorts", True, "memory", (1,), 1, 4, 2, 0, (budget,), (withdrawal,))
+    prove(schedule, score)
+    assert score.acts == {withdrawal.kind: 1}
+
+
 def test_schedule_of_a_seed_is_always_the_same():
     assert draw(7) == draw(7) != draw(8)
 

@@ -7,6 +7,7 @@ from shutil import copytree
 
 import pytest
 
+from jobs.status import as_text, standing_of
 from jobs.tongues import tongues_of
 from jobs.wiring import open_run_value
 from pipeline.repair import Cure, carry_out, is_below, plan_repair, topmost
@@ -187,6 +188,7 @@ def test_repair_again_and_again_epochs_rise_and_the_rest_stays(
     ledger = Ledger(store)
     assert (ledger.epoch_of(first), ledger.epoch_of(f"{first}.0")) == (2, 2)
     assert ledger.epoch_of(last) == (2 if is_below(last, (first,)) else 1)
+    assert "repairs: 2" in as_text(standing_of(store))
     assert_whole(store, rows_of(open_store(str(sound))))
 
 
