@@ -8,7 +8,7 @@ swept when the run is sealed again.
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pipeline.storage.drops import drops_of, withdrawn_ids
+from pipeline.storage.drops import drops_of, withdrawn_for, withdrawn_ids
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.repairs import write_repair
 from pipeline.storage.snapshots import (
@@ -98,11 +98,14 @@ def _names(store: Store, number: int, waves: Sequence[str]) -> bool:
 
 
 def _withdrawn(store: Store, counting: Sequence[int], retired: Sequence[int]) -> set[str]:
-    """What the newest drop list that can be read leaves out by hand, if it is retired."""
+    """What is left out by hand in the newest snapshot that can be read, if it is retired, and in
+    those after it, by the lists that were made for them."""
+    found: set[str] = set()
     for number in reversed(counting):
         try:
             drops = drops_of(store, read_snapshot(store, number))
         except CorruptData:
+            found |= withdrawn_for(store, number)
             continue
-        return set(withdrawn_ids(drops).to_pylist()) if number in retired else set()
-    return set()
+        return found | (set(withdrawn_ids(drops).to_pylist()) if number in retired else set())
+    return found

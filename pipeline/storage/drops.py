@@ -1,16 +1,20 @@
 """Drop lists: what a refined snapshot leaves out of the kept rows, one file a refinement."""
 
+import logging
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline.storage.store import Store
 from pipeline.storage.tables import create_table, read_table
 from schemas.drop_list import DROP_SCHEMA
 from schemas.manifest import ShardEntry, Snapshot
+
+log = logging.getLogger(__name__)
 
 DROPS = "drops"
 _FILE = re.compile(rf"{DROPS}/(?P<number>[0-9]{{5,10}})-[0-9A-Za-z_-]+\.parquet")
@@ -40,6 +44,19 @@ def withdrawn_ids(drops: pa.Table) -> pa.Array:
     """The nodes of a drop list that fell by hand; those below them are not among them."""
     chosen = drops.filter(pc.equal(drops.column("reason"), "withdrawn"))
     return chosen.column("node_id").combine_chunks()
+
+
+def withdrawn_for(store: Store, number: int) -> set[str]:
+    """The same by all lists made for a snapshot, where that cannot say itself which one is its."""
+    found: set[str] = set()
+    for name in (name for name in store.list(DROPS) if number_of(name) == number):
+        try:
+            drops = pq.read_table(pa.BufferReader(store.read(name)), columns=["node_id", "reason"])
+        except (pa.ArrowException, OSError):
+            log.warning("%s/%s: cannot be read, so what it withdrew is lost", store.location, name)
+            continue
+        found |= set(withdrawn_ids(drops).to_pylist())
+    return found
 
 
 def number_of(name: str) -> int | None:

@@ -43,7 +43,11 @@ def drop_defects(store: Store, snapshot: Snapshot) -> Iterator[str]:
     yield from _count_defects(where, snapshot, drops)
     yield from _bias_defects(where, snapshot)
     if len(drops):
-        yield from _row_defects(store, snapshot, drops)
+        try:
+            yield from _row_defects(store, snapshot, drops)
+        except CorruptData as error:
+            yield str(error)
+            return
         yield from _reason_defects(snapshot, drops)
     if base is not None and before is not None:
         yield from _chain_defects(snapshot, base, drops, before)

@@ -60,11 +60,12 @@ def test_run_damaged_in_every_way_and_refined_is_whole_in_the_end():
     assert score.acts == Counter([*ACTS, beside.kind])
 
 
-def test_run_that_lost_kept_rows_beside_a_drop_list_is_repaired():
+# Of the files that there are, these seeds take a shard of kept rows and the refined snapshot.
+@pytest.mark.parametrize(("kind", "seed"), [("shard gone", 5), ("snapshot changed", 0)])
+def test_run_damaged_after_a_withdrawal_is_repaired_and_it_stays_withdrawn(kind: str, seed: int):
     withdrawal = Act(1, "refined with a withdrawal", False, (0, 0, 0), 3)
-    # Of the shards of this run, the seed takes one of kept rows.
-    loss = Act(2, "shard gone", False, (0, 0, 0), 5)
-    prove(Schedule(0, "small", True, "memory", (1, 1), 1, 4, 2, 0, (), (withdrawal, loss)))
+    damage = Act(2, kind, False, (0, 0, 0), seed)
+    prove(Schedule(0, "small", True, "memory", (1, 1), 1, 4, 2, 0, (), (withdrawal, damage)))
 
 
 def test_run_refined_while_it_was_partial_stays_refined():
