@@ -216,7 +216,7 @@ def test_collect_engine_dies_midway_its_children_go_to_another(make_pool: MakePo
 
 
 def test_collect_engine_hangs_is_replaced(make_pool: MakePool):
-    pool = make_pool(make_group(hang_after=10, faulty_incarnations=(0,)), stall_s=2.0)
+    pool = make_pool(make_group(hang_after=10, faulty_incarnations=(0,)), stall_s=5.0)
     pool.start()
     run(pool, make_wave("w0", 20))
     assert pool.stats().restarts == 1
@@ -233,7 +233,7 @@ class BlockedEngine(ScriptedEngine):
 
 def test_collect_engine_whose_step_never_returns_is_replaced(make_pool: MakePool):
     factory = partial(BlockedEngine, ScriptedConfig())
-    pool = make_pool(make_group()._replace(make_engine=factory), stall_s=2.0)
+    pool = make_pool(make_group()._replace(make_engine=factory), stall_s=5.0)
     pool.start()
     run(pool, make_wave("w0", 20))
     assert pool.stats().restarts == 1

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 
 from schemas.errors import CorruptData, EnvironmentMismatch, NewerSchema
 from schemas.fingerprint import canonical, digest
+from schemas.manifest import FORMAT_VERSION as OURS
 from schemas.manifest import Counts, Manifest
 from tests.stored import make_manifest, make_run_file
 
 MANIFEST = make_manifest()
+NEWER = OURS + 1
 PAYLOAD = MANIFEST.to_bytes()
 
 
@@ -63,12 +65,12 @@ def test_edited_file_is_corrupt():
 
 
 def test_newer_format_asks_for_the_newer_version():
-    with pytest.raises(NewerSchema, match="written in format 3, this version reads up to 2"):
-        read(resealed(format=3, something_new=True))
+    with pytest.raises(NewerSchema, match=f"in format {NEWER}, this version reads up to {OURS}"):
+        read(resealed(format=NEWER, something_new=True))
 
 
 def test_older_format_asks_for_the_older_version():
-    with pytest.raises(EnvironmentMismatch, match=r"written in format 1.* reads format 2"):
+    with pytest.raises(EnvironmentMismatch, match=f"written in format 1, .* reads format {OURS}"):
         read(resealed(format=1, something_old=True))
 
 
