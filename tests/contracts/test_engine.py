@@ -278,7 +278,7 @@ def test_prompt_that_just_fits_is_answered(bench):
 
 def test_stats_advance_with_the_work(bench):
     before = bench.stats()
-    request = bench.request(2 * SLOTS, sampling={"max_tokens": 16})
+    request = bench.request(2 * SLOTS, sampling={"max_tokens": 40})
     bench.add(request)
     assert bench.stats().waiting == 2 * SLOTS
     outcomes = bench.step()
