@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from pipeline.storage.settle import settle
 from pipeline.storage.store import Store
-from schemas.errors import AlreadyExists, CorruptData
+from schemas.errors import AlreadyExists, CorruptData, NotFound
 from schemas.manifest import Repair, Snapshot
 from schemas.wave_id import WaveId
 
@@ -49,9 +49,11 @@ class Repairs:
 
 
 def read_repairs(store: Store) -> Repairs:
-    """Those there are, by one listing."""
+    """Those there are; asked for by number past what a listing shows, which may be an old one."""
     names = sorted(name for name in store.list(REPAIRS) if _FILE.fullmatch(name))
     repairs = [_parse(store, name, store.read(name)) for name in names]
+    while (unlisted := _find(store, len(repairs) + 1)) is not None:
+        repairs.append(unlisted)
     if [repair.number for repair in repairs] != list(range(1, len(repairs) + 1)):
         raise CorruptData(
             f"{store.location}/{REPAIRS}: found repairs {[r.number for r in repairs][:20]}, "
@@ -73,6 +75,14 @@ def write_repair(store: Store, repair: Repair) -> None:
             f"{store.location}/{name}: another repair took this number meanwhile; start the same "
             "command again."
         )
+
+
+def _find(store: Store, number: int) -> Repair | None:
+    name = _name(number)
+    try:
+        return _parse(store, name, store.read(name))
+    except NotFound:
+        return None
 
 
 def _parse(store: Store, name: str, payload: bytes) -> Repair:
