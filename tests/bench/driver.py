@@ -122,7 +122,7 @@ def make_spec(args: argparse.Namespace, location: str):
         return parse_spec(spec_content(args, location, trees), name="the benchmark")
 
     one = spec(1).generation
-    per_tree = sum(level.candidates for level in make_plan(one, RECIPES[one.recipe]).levels)
+    per_tree = sum(level.candidates for level in make_plan(one, RECIPES[one.recipe], 1).levels)
     return spec(max(1, round(args.nodes / per_tree)))
 
 
@@ -240,7 +240,7 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     pool = make_pool(spec, run_file)
     hands = Hands(pool, make_workers(spec, run_file), resolved.plant)
     steps.watch_engines()
-    steps.watch_driver(*hands)
+    steps.watch_driver(hands.pool, hands.workers)
     pace = pace_of(spec)
     try:
         pool.start()
