@@ -32,6 +32,7 @@ $(BASE): $(STAMP) requirements/gemma.txt
 unit: install $(BASE)
 	$(BIN)/arborist prepare-model
 	$(BIN)/arborist prepare-model --only base
+	$(BIN)/arborist prepare-model --only tiny
 	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: lint unit

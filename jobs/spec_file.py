@@ -43,10 +43,15 @@ def parse_spec(content: dict[str, Any], *, name: str, beside: Path | None = None
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error
     except ValidationError as error:
-        errors = _causes([dict(e) for e in error.errors()])
-        found = "; ".join(map(_sentence, errors[:5]))
-        more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
-        raise SpecError(f"{name}: {found}{more}.") from error
+        raise SpecError(f"{name}: {told(error)}") from error
+
+
+def told(error: ValidationError, spec: type[BaseModel] = RunSpec) -> str:
+    """What is wrong with the keys of a spec, as sentences."""
+    errors = _causes([dict(e) for e in error.errors()])
+    found = "; ".join(_sentence(e, spec) for e in errors[:5])
+    more = f" (and {len(errors) - 5} more)" if len(errors) > 5 else ""
+    return f"{found}{more}."
 
 
 def _causes(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -60,14 +65,16 @@ def _causes(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _sentence(error: dict[str, Any]) -> str:
+def _sentence(error: dict[str, Any], spec: type[BaseModel]) -> str:
     # What is wrong with a key, and not with its value, is told below the key.
     where = ".".join(str(part) for part in error["loc"] if part != _OF_KEY)
     if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key, {_expected_keys(error['loc'])}"
+        return f"{where}: unknown key, {_expected_keys(error['loc'], spec)}"
     if error["type"] == "value_error":
-        prefix = f"{where}." if where else ""
-        return f"{prefix}{error['ctx']['error']}"
+        words = str(error["ctx"]["error"])
+        # It is about a key below, which it begins with, or about this one.
+        joint = ": " if words.startswith(("expected ", "found ")) else "."
+        return f"{where}{joint}{words}" if where else words
     if error["type"] == "missing":
         return f"{where}: missing, expected a value"
     if error["type"] == "union_tag_invalid":
@@ -88,8 +95,8 @@ def _found(error: dict[str, Any]) -> str:
     return shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
 
 
-def _expected_keys(loc: tuple[str | int, ...]) -> str:
-    model = _model_at(loc[:-1])
+def _expected_keys(loc: tuple[str | int, ...], spec: type[BaseModel]) -> str:
+    model = _model_at(loc[:-1], spec)
     return "expected none" if model is None else _one_of(list(model.model_fields), str(loc[-1]))
 
 
@@ -99,8 +106,8 @@ def _one_of(names: list[str], found: str) -> str:
     return f"expected one of: {', '.join(names)}{hint}"
 
 
-def _model_at(loc: tuple[str | int, ...]) -> type[BaseModel] | None:
-    found: Any = RunSpec
+def _model_at(loc: tuple[str | int, ...], spec: type[BaseModel]) -> type[BaseModel] | None:
+    found: Any = spec
     for part in loc:
         models = list(_models(found))
         tagged = [m for m in models if getattr(m.model_fields.get("filter"), "default", "") == part]

@@ -86,6 +86,10 @@ class FailureShareExceeded(ArboristError):
     """More requests failed than the spec allows; the run stops, resumable."""
 
 
+class Diverged(ArboristError):
+    """A loss, a gradient or a weight is no finite number any more; the last good checkpoint stays."""
+
+
 class Interrupted(ArboristError):
     """A person asked the run to stop; it is resumable."""
 

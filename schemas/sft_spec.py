@@ -178,8 +178,13 @@ class ChoicesSpec(Strict):
 
     items: str
     """JSONL: `question` (text that the answer goes on from), `choices`, `answer` (index)."""
+    ask: str = "question"
+    """The field that holds the question, where items word it in several ways. Small models know
+    best how a sentence goes on."""
     chat: bool = False
     """Whether the question is put as a user's message, and the choice is the answer to it."""
+    between: str = " "
+    """What stands between question and choice in a plain text, where neither brings white space."""
     limit: Count | None = None
 
 
@@ -240,6 +245,7 @@ class RetentionSpec(Strict):
     task: dict[str, GainSpec] = {}
     harness: HarnessSpec | None = None
     batch_rows: Count = 16
+    """Rows of 256 tokens that the model reads at once; fewer of longer ones, more of shorter."""
 
 
 class LaunchSpec(Strict):

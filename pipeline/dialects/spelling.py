@@ -57,6 +57,21 @@ class TokenizerSpeller:
         it, so that it neither ends a turn nor stops a run."""
         return to_ids([i for i in self._split(text) if i not in self._controls])
 
+    def is_harmless(self, text: str) -> bool:
+        """Whether no control token is named in a text."""
+        if self._first_letters.isdisjoint(text):
+            return True
+        return self._controls.isdisjoint(encode(self._tokenizer, text))
+
+    def pieces(self, system: str, turns: Sequence[Turn]) -> list[Ids]:
+        """A conversation text by text: its head, then the turns with the markers between them."""
+        parts = [self._head(system)]
+        for number, turn in enumerate(turns, start=1):
+            parts.append(self.ids(self._seen(turn)))
+            if number < len(turns):
+                parts.append(to_ids(self._after(turn, ends=False)))
+        return parts
+
     def _split(self, text: str) -> list[int]:
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         ids: list[int] = encoded["input_ids"]
@@ -73,18 +88,12 @@ class TokenizerSpeller:
         return np.concatenate([to_ids(start), self.ids(text)])
 
     def _conversation(self, system: str, turns: Sequence[Turn]) -> Ids:
-        if not all(map(self._is_harmless, (system, *(turn.text for turn in turns)))):
-            return self._text_by_text(system, turns)
+        if not all(map(self.is_harmless, (system, *(turn.text for turn in turns)))):
+            return np.concatenate(self.pieces(system, turns))
         prompt = template_prompt(self._tokenizer, self._dialect, system, turns, self._next_texts)
         if not turns:
             return prompt
         return self._without(prompt, self._after(turns[-1], ends=True), turns[-1].text)
-
-    def _is_harmless(self, text: str) -> bool:
-        """Whether no control token is named in a text."""
-        if self._first_letters.isdisjoint(text):
-            return True
-        return self._controls.isdisjoint(encode(self._tokenizer, text))
 
     def _after(self, turn: Turn, *, ends: bool) -> Marker:
         if turn.role == "assistant":
@@ -104,16 +113,8 @@ class TokenizerSpeller:
             )
         return prompt[: end - len(marker)]
 
-    def _text_by_text(self, system: str, turns: Sequence[Turn]) -> Ids:
-        parts = [self._head(system)]
-        for number, turn in enumerate(turns, start=1):
-            parts.append(self.ids(self._seen(turn)))
-            if number < len(turns):
-                parts.append(to_ids(self._after(turn, ends=False)))
-        return np.concatenate(parts)
-
     def _head(self, system: str) -> Ids:
-        if self._is_harmless(system):
+        if self.is_harmless(system):
             return opening_ids(self._tokenizer, self._dialect, system)
         before, after = system_gaps(self._tokenizer, self._dialect)
         return np.concatenate([to_ids(before), self.ids(system), to_ids(after)])

@@ -110,6 +110,12 @@ def _cpu_args(config: VllmConfig) -> dict[str, Any]:
         "block_size": CPU_BLOCK_SIZE,
         "kv_cache_memory_bytes": int((config.kv_cache_gib or CPU_KV_CACHE_GIB) * GIB),
         "enforce_eager": True,
+        # A prompt in two pieces with a seed of its own ends the engine: after the first piece vLLM
+        # turns the seed's generator back, which that of a CPU cannot do.
+        "enable_chunked_prefill": False,
+        "max_num_batched_tokens": max(
+            config.max_num_batched_tokens, config.max_num_seqs, config.context
+        ),
     }
 
 

@@ -26,10 +26,7 @@ class Given(NamedTuple):
 
 def read_messages(found: Any) -> Given:
     """From {role, content} or {from, value}; `Unfit` says which message is wrong and how."""
-    if not isinstance(found, Sequence) or isinstance(found, str | bytes):
-        raise Unfit(f"found {type_of(found)}, expected a list of messages")
-    messages = [_message(place, entry) for place, entry in enumerate(found, start=1)]
-    _check_order(messages)
+    messages = read_turns(found)
     users = [index for index, message in enumerate(messages) if message.role == "user"]
     if not users:
         raise Unfit("no message of a user")
@@ -39,6 +36,15 @@ def read_messages(found: Any) -> Given:
             raise Unfit(f"message {place} is empty")
     answer = rest[0].text if rest and rest[0].text.strip() else None
     return Given(tuple(m for m in frame if m.text.strip()), answer)
+
+
+def read_turns(found: Any) -> list[Message]:
+    """All messages, in an order in which people speak; `Unfit` as above."""
+    if not isinstance(found, Sequence) or isinstance(found, str | bytes):
+        raise Unfit(f"found {type_of(found)}, expected a list of messages")
+    messages = [_message(place, entry) for place, entry in enumerate(found, start=1)]
+    _check_order(messages)
+    return messages
 
 
 def _message(place: int, entry: Any) -> Message:

@@ -34,7 +34,8 @@ def prompt_of(run: Run, parent: Parent, rule: LevelRule) -> Ids | None:
     body, dialect = parent.bodies[tongue], run.dialects[tongue]
     if body is None:
         return None
-    before, last = begin(opening, body, dialect), parent.role if parent.path else opening.last
+    before = begin(opening, body if parent.path else None, dialect)
+    last = parent.role if parent.path else opening.last
     if rule.say is not None:
         before, last = tell(before, last, run.phrases[tongue][rule.say], dialect), "user"
     return ask(before, last, dialect)

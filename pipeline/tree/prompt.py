@@ -26,9 +26,9 @@ def remember(history: Ids, last: Role, node: Candidate, dialect: Dialect) -> Ids
     return tell(history, last, spoken(node), dialect)
 
 
-def begin(opening: Opening, body: Ids, dialect: Dialect) -> Ids:
-    """The history that an opening and the turns after it make."""
-    return tell(opening.ids, opening.last, body, dialect) if len(body) else opening.ids
+def begin(opening: Opening, body: Ids | None, dialect: Dialect) -> Ids:
+    """The history that an opening and the turns after it make; None: there is no turn yet."""
+    return opening.ids if body is None else tell(opening.ids, opening.last, body, dialect)
 
 
 def _marker(last: Role, dialect: Dialect, *, asking: bool) -> Ids:

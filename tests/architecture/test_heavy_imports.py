@@ -7,7 +7,7 @@ import pytest
 
 from tests.architecture.source import REPOSITORY, modules
 
-HEAVY = ("ray", "vllm", "torch", "transformers")
+HEAVY = ("ray", "vllm", "torch", "transformers", "datasets", "trl", "matplotlib")
 PURE = ("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate")
 PURE_MODULES = [m.name for m in modules() if m.name.startswith(PURE)]
 
@@ -47,6 +47,8 @@ def test_pure_rooms_load_nothing_heavy():
         ["--help"],
         ["generate", "--help"],
         ["status", "--help"],
+        ["sft", "--help"],
+        ["experiment", "--help"],
         ["plan", "jobs/specs/balance.yaml", "--json"],
     ],
     ids=" ".join,

@@ -16,6 +16,7 @@ BELOW_LOOPS = (
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
     *("pipeline.watch", "pipeline.verify.defect"),
 )
+TRAINS = (*PURE, "pipeline.dialects", "pipeline.storage", "pipeline.engines.weights")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "schemas": (),
@@ -30,25 +31,43 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline.storage": EDGES,
     "pipeline.pool": ("schemas", "pipeline.engines.engine"),
     "pipeline.report": (*PURE, "pipeline.plan", "pipeline.storage"),
+    "pipeline.intervals": ("schemas",),
+    "pipeline.sft": TRAINS,
+    "pipeline.retention": (*TRAINS, "pipeline.sft", "pipeline.intervals", "pipeline.curate"),
+    "pipeline.experiment": ("schemas", "pipeline.intervals"),
+    "pipeline.damage": ("schemas",),
     **{f"pipeline.{loop}": BELOW_LOOPS for loop in LOOPS},
     "jobs": PACKAGES,
 }
 """Beside itself; the longest prefix of a module's name is its room."""
 
+TRAINERS = ("pipeline.sft", "pipeline.retention", "pipeline.damage")
+
 ONLY_IN = {
     "vllm": ("pipeline.engines",),
     "torch": (
         *("pipeline.engines", "pipeline.embedders"),
-        *("jobs.dequantise", "jobs.distil_embedder"),
+        *("jobs.dequantise", "jobs.distil_embedder", "jobs.prepare_tiny"),
+        *TRAINERS,
     ),
+    "trl": ("pipeline.sft",),
+    "peft": ("pipeline.sft",),
+    "accelerate": ("pipeline.sft",),
+    "datasets": ("pipeline.sft",),
+    "matplotlib": ("pipeline.retention", "pipeline.experiment", "pipeline.plots"),
+    "lm_eval": ("pipeline.retention",),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
-    "ray": ("pipeline.pool",),
+    "ray": ("pipeline.pool", "jobs.sft_ray"),
     "model2vec": ("pipeline.embedders",),
     "sentence_transformers": ("pipeline.embedders",),
     "py3langid": ("pipeline.curate.filters",),
     "better_profanity": ("pipeline.curate.filters",),
-    "transformers": ("pipeline.dialects", "jobs.dequantise", "jobs.distil_embedder"),
+    "transformers": (
+        "pipeline.dialects",
+        *("jobs.dequantise", "jobs.distil_embedder", "jobs.prepare_tiny"),
+        *TRAINERS,
+    ),
 }
 
 
@@ -106,6 +125,9 @@ def test_module_imports_only_what_its_room_may_see(module):
         ("pipeline.storage.ledger", "vllm.engine"),
         ("pipeline.curate.curate", "model2vec"),
         ("jobs.probe", "transformers"),
+        ("pipeline.sft.example", "pipeline.pool.pool"),
+        ("pipeline.generate", "pipeline.sft.example"),
+        ("pipeline.generate", "trl"),
     ],
 )
 def test_rule_refuses_imports_across_rooms(name, target):

@@ -276,6 +276,16 @@ def test_prompt_that_just_fits_is_answered(bench):
     assert isinstance(outcome, Completion)
 
 
+def test_prompts_too_long_for_one_step_together_are_answered_as_alone(bench):
+    words = bench.encode(bench.opening)
+    prompts = [np.resize(np.roll(words, turn), CONTEXT * 2 // 3) for turn in range(4)]
+    requests = [bench.request(prompt=prompt, sampling={"max_tokens": 8}) for prompt in prompts]
+    together = {o.key.parent_id: o.token_ids.tolist() for o in bench.run(*requests)}
+    for request in requests:
+        (alone,) = bench.run(request)
+        assert together[request.parent_id] == alone.token_ids.tolist()
+
+
 def test_stats_advance_with_the_work(bench):
     before = bench.stats()
     request = bench.request(2 * SLOTS, sampling={"max_tokens": 40})

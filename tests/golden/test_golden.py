@@ -6,10 +6,15 @@ version, then write the files anew with `python -m tests.golden.test_golden`.
 
 import json
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.engines.scripted_author import decode
+from pipeline.sft.linearise import Order, linearise
+from pipeline.sft.path_ids import learned_ids, path_ids
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import build_snapshot
 from pipeline.tree.conversations import conversations
@@ -17,10 +22,12 @@ from schemas.feature_table import FEATURE_SCHEMA
 from schemas.logprob_table import LOGPROB_SCHEMA
 from schemas.manifest import Counts, ShardEntry, Table
 from schemas.node_table import NODE_SCHEMA, TABLE_VERSION
+from schemas.records import Ids
 from schemas.root_table import ROOT_SCHEMA
+from schemas.sft_spec import LineariseSpec
 from tests.golden.methods import METHODS, make_method_spec, requests_of
 from tests.stored import make_manifest, make_run_file
-from tests.unit.samples import grow, make_run, make_spec
+from tests.unit.samples import grow, make_run, make_spec, plant_all
 
 FOLDER = Path(__file__).parent
 SPEC = make_spec((2, 2, 1, 1), trees=2, turns={1: 1, 2: 2}, bounds={"trees_per_cohort": 2})
@@ -38,6 +45,27 @@ def linearised() -> str:
         [{"role": node.role, "content": node.text} for node in walk] for walk in conversations(kept)
     ]
     return text(walks)
+
+
+def training_rows() -> str:
+    """The same run as training sees it: rows as stretches of text, and what is learned marked."""
+    run = make_run(SPEC)
+    roots = {parent.tree_id: parent.root for parent in plant_all(run)}
+    kept = [row for row, verdict in grow(run, duplicate_share=0.3) if verdict.kept]
+    spec = LineariseSpec(turns=(1, 2), per_opening=2)
+    order = Order(spec, "turns", f"{run.run_id}/0", lambda node: False)
+    rows = []
+    for row in linearise(conversations(kept), order):
+        found = path_ids(run, roots[row.path[0].tree_id], row.path)
+        assert found is not None
+        learned = learned_ids(found, row.learns, everything=False)
+        edges = [0, *(np.flatnonzero(np.diff(learned)) + 1).tolist(), len(learned)]
+        rows.append([_stretch(found.ids[a:b], learned=learned[a]) for a, b in pairwise(edges)])
+    return text(rows)
+
+
+def _stretch(ids: Ids, *, learned: bool) -> str:
+    return f"{'learn' if learned else '     '} {decode(ids)}"
 
 
 def node_table() -> str:
@@ -78,6 +106,7 @@ def text(value: object) -> str:
 GOLDEN = {
     **{f"requests/{name}.json": partial(requests, name) for name in METHODS},
     "conversations.json": linearised,
+    "training_rows.json": training_rows,
     "node_table.txt": node_table,
     "manifest.json": manifest,
     "snapshot.json": snapshot,

@@ -44,6 +44,13 @@ def test_engine_args_never_batch_less_than_a_token_a_sequence(told):
     assert args["max_num_batched_tokens"] == 512
 
 
+def test_engine_args_on_a_cpu_take_every_prompt_in_one_piece(told):
+    args = told(on_cpu=True, max_num_batched_tokens=256)
+    assert args["enable_chunked_prefill"] is False
+    assert args["max_num_batched_tokens"] == 1024
+    assert "enable_chunked_prefill" not in told(on_cpu=False, gpus=1)
+
+
 def test_engine_args_of_the_spec_win(told):
     args = told(on_cpu=True, args={"block_size": 64, "enforce_eager": False})
     assert (args["block_size"], args["enforce_eager"]) == (64, False)

@@ -224,7 +224,7 @@ def test_long_words_are_not_broken(tmp_path, command):
     assert str(long) in result.err
 
 
-@pytest.mark.parametrize("spec", sorted((REPOSITORY / "jobs" / "specs").rglob("*.yaml")), ids=str)
+@pytest.mark.parametrize("spec", specs_with("generation"), ids=str)
 def test_every_packaged_spec_is_planned(spec, command, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     result = command("plan", spec, "--json")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import prepare_base, prepare_embedder, prepare_model
+from jobs import prepare_base, prepare_embedder, prepare_model, prepare_tiny
 from jobs.cli import main
 from schemas.errors import EnvironmentMismatch, ModelError
 
@@ -36,6 +36,7 @@ def test_prepare_without_the_package_says_what_to_install(cache, monkeypatch):
         (["--only", "embedder"], {"embedder"}),
         (["--only", "chat"], {"location"}),
         (["--only", "base"], {"base"}),
+        (["--only", "tiny"], {"tiny"}),
         ([], {"location", "embedder"}),
     ],
 )
@@ -44,6 +45,7 @@ def test_command_prepares_what_is_asked_for(cache, capsys, only, labels):
         "embedder": prepare_embedder.cached_embedder(),
         "location": prepare_model.cached_location(),
         "base": prepare_base.cached_base(),
+        "tiny": prepare_tiny.cached_tiny(),
     }
     for label in labels:
         there[label].mkdir(parents=True)
@@ -60,6 +62,7 @@ def test_packaged_names_are_places_in_the_cache_and_others_stay(cache):
     places = {
         "packaged": prepare_model.cached_location(),
         "packaged-base": prepare_base.cached_base(),
+        "packaged-tiny": prepare_tiny.cached_tiny(),
     }
     for name, place in places.items():
         place.mkdir(parents=True)
@@ -67,7 +70,10 @@ def test_packaged_names_are_places_in_the_cache_and_others_stay(cache):
     assert prepare_model.packaged_location("some/model") == "some/model"
 
 
-@pytest.mark.parametrize(("name", "only"), [("packaged", "chat"), ("packaged-base", "base")])
+@pytest.mark.parametrize(
+    ("name", "only"),
+    [("packaged", "chat"), ("packaged-base", "base"), ("packaged-tiny", "tiny")],
+)
 def test_packaged_model_that_was_not_prepared_says_how(cache, name, only):
     with pytest.raises(ModelError, match=f"prepare-model --only {only}"):
         prepare_model.packaged_location(name)

@@ -11,9 +11,9 @@ from jobs.spec_file import load_spec
 from schemas.errors import SpecError
 from schemas.execution_spec import EngineGroupSpec, ExecutionSpec, RunSpec
 from schemas.generation_spec import GenerationSpec, LevelSpec
-from tests.architecture.source import REPOSITORY
+from tests.packaged import specs_with
 
-SPECS = sorted((REPOSITORY / "jobs" / "specs").glob("*.yaml"))
+SPECS = specs_with("generation")
 
 GOOD = """\
 generation:

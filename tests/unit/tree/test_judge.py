@@ -32,7 +32,9 @@ def test_question_follows_the_turn_in_its_own_conversation():
         requests = expand(run, "wave", parents, rule)
         rows = attach(run, parents, requests, by_key(answer(requests)), rule)
         asked = judge_requests(run, "wave", parents, rows, JUDGE_SPEC)
-        before = conversation(begin(parents[0].root.opening(0, 0), parents[0].bodies[0], DIALECT))
+        opening = parents[0].root.opening(0, 0)
+        body = parents[0].bodies[0] if parents[0].path else None
+        before = conversation(begin(opening, body, DIALECT))
         text = rows[0].text
         prompt = conversation(asked[0].prompt)
         if role == "user":

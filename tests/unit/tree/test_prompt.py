@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.tree.identity import prompt_hash
-from pipeline.tree.prompt import ask, count_reasoning, remember
-from schemas.records import to_ids
+from pipeline.tree.prompt import ask, begin, count_reasoning, remember
+from schemas.records import Opening, to_ids
 from tests.unit.samples import DIALECT, grow, make_candidate, make_run, make_spec
 
 THINK, CLOSE, BLANK = 60, (61, 62), 63
@@ -30,6 +30,14 @@ def test_prompt_of_a_child_extends_the_prompt_of_its_parent(opening, question, r
     assert first == opening
     assert second == [*first, *question, *DIALECT.ask_assistant]
     assert third == [*second, *reply, *DIALECT.after_assistant]
+
+
+def test_a_first_turn_without_a_word_still_answers_what_was_asked_before_it():
+    opening = Opening(to_ids([1, 2]), "user")
+    before = [1, 2, *DIALECT.after_user]
+    assert begin(opening, to_ids([]), DIALECT).tolist() == before
+    assert begin(opening, to_ids([7]), DIALECT).tolist() == [*before, 7]
+    assert begin(opening, None, DIALECT).tolist() == [1, 2]
 
 
 def test_remember_forgets_the_reasoning_and_what_opened_it():

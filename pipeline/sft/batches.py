@@ -1,0 +1,137 @@
+"""From rows of a mixture to a batch: padded, and with all that a loss must know of each row."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+IGNORED = -100
+"""The label of an id that carries no loss."""
+NOBODY = -1
+"""The part and the row of what only fills up a batch; the id of a stored token that is none."""
+
+Row = Mapping[str, Any]
+Ids = npt.NDArray[np.int64]
+
+
+class Rows:
+    """A mixture's rows as numpy arrays, each with its number; what torch calls a data set."""
+
+    def __init__(self, dataset: Any) -> None:
+        self._rows = dataset.with_format("numpy")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> Row:
+        return {**self._rows[int(number)], "row": number}
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Makes a batch of rows.
+
+    A batch has `input_ids`, `attention_mask` and `labels`, padded at the right, and `part` and
+    `row` of each. The distributions that a run stored come as `target_ids`, `target_logprobs` and
+    `target_tail`: a row for each learned id of the rows of a `stored` part, in their order.
+    """
+
+    pad_id: int
+    stored: frozenset[int] = frozenset()
+    """The parts whose rows learn from what was stored, and only there."""
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Tensor]:
+        """The batch."""
+        if not rows:
+            return self._nothing()
+        ids = [_ids(row["input_ids"]) for row in rows]
+        labels = [_ids(row["labels"]) for row in rows]
+        batch = {"part": _of(rows, "part"), "row": _of(rows, "row")}
+        targets = [
+            _targets(row, labels[index])
+            for index, row in enumerate(rows)
+            if int(row["part"]) in self.stored
+        ]
+        if targets:
+            batch |= _stacked(targets)
+        return padded(ids, labels, self.pad_id) | batch
+
+    def _nothing(self) -> dict[str, Tensor]:
+        """A row without loss, for a process that is left without any."""
+        two = np.full(2, self.pad_id, np.int64)
+        nobody = torch.tensor([NOBODY])
+        labels = np.full(2, IGNORED, np.int64)
+        return padded([two], [labels], self.pad_id) | {"part": nobody, "row": nobody.clone()}
+
+
+def padded(ids: Sequence[Ids], labels: Sequence[Ids], pad_id: int) -> dict[str, Tensor]:
+    """Rows of different lengths side by side, and which of it is padding."""
+    ones = [np.ones(len(row), np.int64) for row in ids]
+    return {
+        "input_ids": _padded(ids, pad_id),
+        "attention_mask": _padded(ones, 0),
+        "labels": _padded(labels, IGNORED),
+    }
+
+
+def learned(batch: Mapping[str, Tensor]) -> Tensor:
+    """Which ids carry loss, from the second on: nothing predicts the first."""
+    return batch["labels"][:, 1:] != IGNORED
+
+
+def counts(batches: Iterable[Mapping[str, Tensor]], parts: int) -> Tensor:
+    """By part, how many learned ids there are."""
+    total = torch.zeros(parts, dtype=torch.int64)
+    for batch in batches:
+        rows = batch["part"] != NOBODY
+        numbers = learned(batch).sum(1)[rows].cpu()
+        total.index_add_(0, batch["part"][rows].cpu(), numbers)
+    return total
+
+
+def _targets(row: Row, labels: Ids) -> tuple[npt.NDArray[Any], ...]:
+    """Those at learned ids; what has none is not learned."""
+    at = _ids(row["target_at"])
+    k = len(row["target_ids"]) // max(1, len(at))
+    with_target = np.zeros(len(labels), np.bool_)
+    with_target[at] = True
+    labels[~with_target] = IGNORED
+    taken = (labels[at] != IGNORED) & (at > 0)
+    ids = np.asarray(row["target_ids"]).reshape(len(at), k)[taken]
+    logprobs = np.asarray(row["target_logprobs"], np.float32).reshape(len(at), k)[taken]
+    return ids, logprobs, np.asarray(row["target_tail"], np.float32)[taken]
+
+
+def _stacked(targets: Sequence[tuple[npt.NDArray[Any], ...]]) -> dict[str, Tensor]:
+    """One below the other; those with fewer tokens are filled up."""
+    widest = max(ids.shape[1] for ids, _, _ in targets)
+    ids = [_widened(ids, widest, NOBODY) for ids, _, _ in targets]
+    logprobs = [_widened(logprobs, widest, -np.inf) for _, logprobs, _ in targets]
+    return {
+        "target_ids": torch.from_numpy(np.concatenate(ids).astype(np.int64)),
+        "target_logprobs": torch.from_numpy(np.concatenate(logprobs)),
+        "target_tail": torch.from_numpy(np.concatenate([tail for _, _, tail in targets])),
+    }
+
+
+def _widened(array: npt.NDArray[Any], width: int, filler: float) -> npt.NDArray[Any]:
+    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=filler)
+
+
+def _ids(values: Any) -> Ids:
+    return np.array(values, np.int64)
+
+
+def _of(rows: Sequence[Row], column: str) -> Tensor:
+    return torch.tensor([int(row[column]) for row in rows])
+
+
+def _padded(rows: Sequence[Ids], filler: int) -> Tensor:
+    table = np.full((len(rows), max(map(len, rows))), filler, np.int64)
+    for index, row in enumerate(rows):
+        table[index, : len(row)] = row
+    return torch.from_numpy(table)

@@ -1,0 +1,21 @@
+"""The specs of training and of experiments that come with the product can be read."""
+
+import pytest
+
+from jobs.experiment_file import load_experiment
+from jobs.sft_file import load_sft
+from tests.architecture.source import REPOSITORY
+from tests.packaged import specs_with
+
+
+@pytest.mark.parametrize("spec", specs_with("parts"), ids=str)
+def test_packaged_training_is_read(spec, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    assert load_sft(str(spec)).retention.choices
+
+
+@pytest.mark.parametrize("spec", specs_with("arms"), ids=str)
+def test_packaged_experiment_is_read_with_all_its_arms(spec, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    found = load_experiment(str(spec))
+    assert {"none", "wide", "balance", "context-free", "human"} <= found.spec.arms.keys()
