@@ -87,7 +87,7 @@ class FailureShareExceeded(ArboristError):
 
 
 class Diverged(ArboristError):
-    """A loss, a gradient or a weight is no finite number any more; the last good checkpoint stays."""
+    """A loss, gradient or weight is no finite number any more; the last good checkpoint stays."""
 
 
 class Interrupted(ArboristError):

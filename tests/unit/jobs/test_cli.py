@@ -10,6 +10,7 @@ from jobs.prepare_model import cached_location
 from schemas.fingerprint import canonical, digest, run_id_of
 from schemas.manifest import FORMAT_VERSION
 from tests.builders import make_spec, write_spec
+from tests.packaged import specs_with
 
 REPOSITORY = Path(__file__).parents[3]
 
