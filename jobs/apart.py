@@ -1,8 +1,9 @@
 """Work in a process of its own, which is forked from one that has the libraries loaded.
 
 A process for each training gives all its memory back and cannot disturb the next. Loading torch
-and TRL takes ten seconds, so one process loads them once and every other is a fork of it; nothing
-of a device or of a thread is begun before the fork.
+and TRL takes ten seconds, so one process loads them once and every other is a fork of it. Where
+there are GPUs each loads them for itself: what a library begins with a GPU does not live on in a
+fork, and a training there takes longer than that.
 """
 
 import contextlib
@@ -26,7 +27,9 @@ Note = dict[str, Any]
 Tell = Callable[[Note], None]
 """What a task may call at any time, with a few figures."""
 
-LOADED = ("jobs.experiment_cell", "trl.trainer.sft_trainer", "peft", "datasets", "pyarrow.parquet")
+LIBRARIES = ("jobs.experiment_cell", "trl.trainer.sft_trainer", "peft", "datasets")
+GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
+"""What is there where NVIDIA's, AMD's or a Windows host's GPUs are."""
 
 STOPPED = 130
 _ENDED_BY_US = 124
@@ -43,9 +46,10 @@ class Failed(ArboristError):
 class Apart:
     """Runs one task after another, each in its own process."""
 
-    def __init__(self, loaded: tuple[str, ...] = LOADED) -> None:
+    def __init__(self, libraries: tuple[str, ...] = LIBRARIES) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(loaded))
+        on_gpu = any(file.exists() for file in GPUS)
+        self._context.set_forkserver_preload([] if on_gpu else list(libraries))
         self._running: multiprocessing.process.BaseProcess | None = None
 
     def run(

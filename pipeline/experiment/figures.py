@@ -132,6 +132,7 @@ def similarity(result: ExperimentResult) -> str | None:
                 style = f"-{MARKERS[index % len(MARKERS)]}"
                 colour = colour_of(result, arm)
                 axis.plot(layers, by_layer, style, color=colour, markersize=4, label=arm)
+            axis.xaxis.get_major_locator().set_params(integer=True)
             axis.set_xlabel("layer, from the embeddings (0) up")
             axis.set_title(f"CKA with the original, on {name}", loc="left")
             axis.grid(color="#eee")

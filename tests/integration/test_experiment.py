@@ -17,6 +17,14 @@ def rows(file, count, make):
     return str(file)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """For a model so small two threads take longer than one, and far longer beside others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory):
     """Sums to learn, sentences to replay, questions to forget, and a run to be grown first."""

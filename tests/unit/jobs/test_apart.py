@@ -15,7 +15,7 @@ PATIENCE_S = 30
 
 @pytest.fixture(scope="module")
 def apart():
-    return Apart(loaded=())
+    return Apart(libraries=())
 
 
 def tells(word, tell):
