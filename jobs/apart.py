@@ -27,7 +27,7 @@ Note = dict[str, Any]
 Tell = Callable[[Note], None]
 """What a task may call at any time, with a few figures."""
 
-LIBRARIES = ("jobs.experiment_cell", "trl.trainer.sft_trainer", "peft", "datasets")
+LIBRARIES = ("jobs.experiments.cell", "trl.trainer.sft_trainer", "peft", "datasets")
 GPUS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))
 """What is there where NVIDIA's, AMD's or a Windows host's GPUs are."""
 

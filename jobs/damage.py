@@ -132,7 +132,7 @@ def _quantise(args: argparse.Namespace, source: Path, out: Path) -> dict[str, An
 
 def _overtune(args: argparse.Namespace, source: Path, out: Path) -> dict[str, Any]:
     from jobs.damage_by_training import Overtuning, overtune
-    from jobs.sft_progress import TrainingProgress
+    from jobs.training.progress import TrainingProgress
 
     if not args.task:
         raise SpecError("--task: found none; expected a data set to over-tune the model on.")

@@ -8,7 +8,7 @@ from pipeline.damage.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from pipeline.damage.checkpoint import Change
-    from pipeline.sft.watch import Watch
+    from pipeline.sft.training.watch import Watch
 
 BATCH_ROWS = 8
 _PASSES = 1e6
@@ -44,9 +44,9 @@ class Overtuning(NamedTuple):
 
 def overtune(asked: Overtuning, source: Path, out: Path, watch: "Watch") -> "Change":
     """Write the model as it is after the training into an empty folder."""
-    from jobs.sft_file import parse_sft
-    from jobs.sft_output import check_installed, stay_offline
-    from jobs.sft_process import train_here
+    from jobs.training.file import parse_sft
+    from jobs.training.output import check_installed, stay_offline
+    from jobs.training.process import train_here
 
     folder = out / "training"
     spec = parse_sft(asked.spec(source, folder), name="overtune")

@@ -4,13 +4,13 @@ import argparse
 import sys
 from typing import TextIO
 
-from jobs.experiment_driver import Chosen, Driver
-from jobs.experiment_file import Experiment, load_experiment
-from jobs.experiment_folder import ExperimentFolder
-from jobs.experiment_progress import Show
-from jobs.experiment_report import FILES, write_report
+from jobs.experiments.driver import Chosen, Driver
+from jobs.experiments.file import Experiment, load_experiment
+from jobs.experiments.folder import ExperimentFolder
+from jobs.experiments.progress import Show
+from jobs.experiments.report import FILES, write_report
 from jobs.json_output import kept_for_json
-from jobs.sft_output import alone
+from jobs.training.output import alone
 from pipeline.experiment.grids import grids
 from schemas.errors import SpecError
 from schemas.experiment_result import ExperimentResult

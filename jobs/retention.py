@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from jobs.json_output import kept_for_json
 from jobs.sealed_runs import opener
-from jobs.sft_output import check_installed, stay_offline
-from jobs.sft_progress import TrainingProgress
 from jobs.spec_file import told
 from jobs.spec_yaml import read_yaml
 from jobs.trainee import load_trainee
+from jobs.training.output import check_installed, stay_offline
+from jobs.training.progress import TrainingProgress
 from schemas.errors import LocationError, SpecError
 from schemas.retention import Measured, Retention
 from schemas.sft_spec import RetentionSpec
@@ -152,7 +152,7 @@ def _leave(folder: Path, found: Measured | Retention) -> None:
 
 def _as_text(found: Measured | Retention) -> str:
     if isinstance(found, Retention):
-        from jobs.sft_report import retention_text
+        from jobs.training.report import retention_text
 
         return retention_text(found)
     return "\n".join(f"{name:<44}{value:>10.4f}" for name, value in found.figures().items())

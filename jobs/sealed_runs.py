@@ -6,7 +6,7 @@ from typing import Any
 from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
 from pipeline.curate.personal import mask
-from pipeline.sft.run_source import SealedRun, snapshot_of
+from pipeline.sft.rows.run_source import SealedRun, snapshot_of
 from pipeline.storage.open import find_run
 from pipeline.storage.runs import open_run
 from schemas.sft_spec import RunSource

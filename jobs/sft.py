@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jobs.json_output import kept_for_json
-from jobs.sft_file import load_sft, output_of
-from jobs.sft_measure import Measuring
-from jobs.sft_output import alone, check_installed, check_resumable, clear, stay_offline
-from jobs.sft_progress import TrainingProgress
-from jobs.sft_report import (
+from jobs.training.file import load_sft, output_of
+from jobs.training.measure import Measuring
+from jobs.training.output import alone, check_installed, check_resumable, clear, stay_offline
+from jobs.training.progress import TrainingProgress
+from jobs.training.report import (
     PAGE,
     REPORT,
     mixture_figures,
@@ -21,11 +21,11 @@ from jobs.sft_report import (
     write_report,
     write_retention,
 )
-from jobs.sft_stop import TrainingStop
+from jobs.training.stop import TrainingStop
 from schemas.sft_spec import SftSpec
 
 if TYPE_CHECKING:
-    from pipeline.sft.train import Trained
+    from pipeline.sft.training.train import Trained
 
 EPILOG = """\
 A spec names a model, parts (task data, sealed runs) and how much of each, and where it goes:
@@ -99,7 +99,7 @@ class Session:
     """One call of the command."""
 
     def __init__(self, spec: SftSpec, progress: TrainingProgress, stop: TrainingStop) -> None:
-        from jobs.sft_process import prepared
+        from jobs.training.process import prepared
 
         self._spec, self._progress, self._stop = spec, progress, stop
         self._seconds: dict[str, float] = {}
@@ -134,11 +134,11 @@ class Session:
         return figures
 
     def _trained(self) -> "Trained":
-        from pipeline.sft.train import train
+        from pipeline.sft.training.train import train
 
         with self._stop.noted():
             if self._spec.launch.processes > 1:
-                from jobs.sft_launch import launch
+                from jobs.training.launch import launch
 
                 launch(self._spec, self._progress)
             # Several processes have left the model there, which is found done.

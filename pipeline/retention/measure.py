@@ -23,7 +23,7 @@ from pipeline.retention.questions import spell_question
 from pipeline.retention.reader import Reader, load_reader
 from pipeline.retention.samples import Pair, itself, measure_samples
 from pipeline.retention.sources import Options, Sources, sample_rows, task_rows
-from pipeline.sft.run_source import OpenRun
+from pipeline.sft.rows.run_source import OpenRun
 from pipeline.sft.trainee import Trainee
 from schemas.errors import SpecError
 from schemas.retention import AnyMeasured, Kind, Measured, MeasuredMetric, MeasuredSamples

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from pipeline.retention.rows import Row, masked_row
 from pipeline.sft.example import Example
-from pipeline.sft.from_data import data_examples, files_of
-from pipeline.sft.from_run import run_examples
-from pipeline.sft.run_source import OpenRun
+from pipeline.sft.rows.from_data import data_examples, files_of
+from pipeline.sft.rows.from_run import run_examples
+from pipeline.sft.rows.run_source import OpenRun
 from pipeline.sft.trainee import Trainee
 from schemas.errors import SpecError
 from schemas.manifest import BadRow

@@ -58,7 +58,7 @@ ONLY_IN = {
     "lm_eval": ("pipeline.retention",),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
-    "ray": ("pipeline.pool", "jobs.sft_ray"),
+    "ray": ("pipeline.pool", "jobs.training.ray"),
     "model2vec": ("pipeline.embedders",),
     "sentence_transformers": ("pipeline.embedders",),
     "py3langid": ("pipeline.curate.filters",),

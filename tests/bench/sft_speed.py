@@ -19,11 +19,11 @@ import torch
 from datasets import Dataset
 
 from jobs.prepare_model import packaged_location
-from jobs.sft_output import stay_offline
 from jobs.trainee import load_trainee
-from pipeline.sft.prepare import Mixture
-from pipeline.sft.train import train
-from pipeline.sft.tuning import load_model
+from jobs.training.output import stay_offline
+from pipeline.sft.rows.prepare import Mixture
+from pipeline.sft.training.train import train
+from pipeline.sft.training.tuning import load_model
 from schemas.sft_spec import SftSpec
 
 SEED = 0

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from pipeline.engines.scripted_author import decode
-from pipeline.sft.linearise import Order, linearise
-from pipeline.sft.path_ids import learned_ids, path_ids
+from pipeline.sft.rows.linearise import Order, linearise
+from pipeline.sft.rows.path_ids import learned_ids, path_ids
 from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import build_snapshot
 from pipeline.tree.conversations import conversations

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from pipeline.sft.assembly import Asked, make_trainer
-from pipeline.sft.provenance import provenance
-from pipeline.sft.train import train
+from pipeline.sft.training.assembly import Asked, make_trainer
+from pipeline.sft.training.provenance import provenance
+from pipeline.sft.training.train import train
 from schemas.errors import Diverged, Interrupted, ModelError, SpecError
 from tests.sft_rows import (
     Listener,

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from jobs.experiment_file import load_experiment
+from jobs.experiments.file import load_experiment
 from schemas.errors import SpecError
 
 DATA = {"files": "task.jsonl"}

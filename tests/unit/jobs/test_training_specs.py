@@ -2,8 +2,8 @@
 
 import pytest
 
-from jobs.experiment_file import load_experiment
-from jobs.sft_file import load_sft
+from jobs.experiments.file import load_experiment
+from jobs.training.file import load_sft
 from tests.architecture.source import REPOSITORY
 from tests.packaged import specs_with
 

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.retention.answers import agrees, references, write_answers
 from pipeline.retention.rows import Row, masked_row
-from pipeline.sft.from_data import data_examples
+from pipeline.sft.rows.from_data import data_examples
 from schemas.records import to_ids
 from schemas.sft_spec import DataSource
 

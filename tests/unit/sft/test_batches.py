@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.sft.batches import Collator, counts, learned
-from pipeline.sft.steps import Steps
+from pipeline.sft.training.batches import Collator, counts, learned
+from pipeline.sft.training.steps import Steps
 from tests.sft_rows import make_rows
 
 

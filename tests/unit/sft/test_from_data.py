@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.dialects.derive import derive_dialect
 from pipeline.dialects.tokenizer import decode, load_tokenizer
-from pipeline.sft.from_data import data_examples
+from pipeline.sft.rows.from_data import data_examples
 from pipeline.sft.trainee import Trainee
 from schemas.errors import ModelError, SpecError
 from schemas.manifest import BadRow

@@ -17,8 +17,8 @@ from pipeline.dialects.derive import derive_dialect
 from pipeline.dialects.scripted import BOS, END, scripted_dialect
 from pipeline.dialects.tokenizer import load_tokenizer
 from pipeline.sft.example import Example
-from pipeline.sft.from_run import run_examples
-from pipeline.sft.run_source import RowsFrom, rows_from
+from pipeline.sft.rows.from_run import run_examples
+from pipeline.sft.rows.run_source import RowsFrom, rows_from
 from pipeline.sft.trainee import Trainee
 from pipeline.storage import reader
 from pipeline.storage.repairs import write_repair

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sft.linearise import Order, linearise
+from pipeline.sft.rows.linearise import Order, linearise
 from pipeline.tree.conversations import conversations
 from schemas.sft_spec import LineariseSpec
 from tests.unit.samples import make_candidate

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline.sft.losses import forward_kl, next_token_loss, reverse_kl, stored_kl
+from pipeline.sft.training.losses import forward_kl, next_token_loss, reverse_kl, stored_kl
 
 P = torch.tensor([[0.5, 0.25, 0.125, 0.125]])
 Q = torch.tensor([[0.1, 0.2, 0.3, 0.4]])

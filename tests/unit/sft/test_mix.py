@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.sft.mix import Ingredient, blend
+from pipeline.sft.rows.mix import Ingredient, blend
 from schemas.errors import SpecError
 from schemas.sft_spec import MixSpec
 

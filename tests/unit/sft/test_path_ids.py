@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.dialects.derive import derive_dialect
 from pipeline.dialects.spelling import TokenizerSpeller
 from pipeline.dialects.tokenizer import load_tokenizer
-from pipeline.sft.path_ids import is_whole_last_only, learned_ids, path_ids
+from pipeline.sft.rows.path_ids import is_whole_last_only, learned_ids, path_ids
 from pipeline.tree.conversations import conversations, messages, passage, said_between
 from pipeline.tree.frontier import grown, prompt_of
 from pipeline.tree.identity import prompt_hash

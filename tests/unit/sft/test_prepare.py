@@ -9,9 +9,9 @@ from jobs.sealed_runs import open_sealed
 from pipeline.dialects.derive import derive_dialect
 from pipeline.dialects.scripted import scripted_dialect
 from pipeline.dialects.tokenizer import load_tokenizer
-from pipeline.sft.from_data import data_examples
-from pipeline.sft.from_run import run_examples
-from pipeline.sft.prepare import prepare
+from pipeline.sft.rows.from_data import data_examples
+from pipeline.sft.rows.from_run import run_examples
+from pipeline.sft.rows.prepare import prepare
 from pipeline.sft.trainee import Trainee
 from schemas.errors import LocationError, SpecError
 from schemas.sft_spec import SftSpec

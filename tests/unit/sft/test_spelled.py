@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.dialects.derive import derive_dialect
 from pipeline.dialects.rendering import FROZEN_DAY
 from pipeline.dialects.tokenizer import decode, load_tokenizer
-from pipeline.sft.spelled import spell, spell_pair, spell_prompt, spell_text, spell_turns
+from pipeline.sft.rows.spelled import spell, spell_pair, spell_prompt, spell_text, spell_turns
 from pipeline.sft.trainee import Trainee
 from schemas.errors import ModelError
 from schemas.records import Message

@@ -1,0 +1,1 @@
+"""What `arborist sft` is made of: reading its spec, processes, progress, the report."""
