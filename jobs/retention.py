@@ -155,4 +155,5 @@ def _as_text(found: Measured | Retention) -> str:
         from jobs.training.report import retention_text
 
         return retention_text(found)
-    return "\n".join(f"{name:<44}{value:>10.4f}" for name, value in found.figures().items())
+    figures = [f"{name:<44}{value:>10.4f}" for name, value in found.figures().items()]
+    return "\n".join([*figures, *found.notes()])

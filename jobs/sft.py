@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from jobs.json_output import kept_for_json
 from jobs.training.file import load_sft, output_of
+from jobs.training.held_out import seen_in_training
 from jobs.training.measure import Measuring
 from jobs.training.output import alone, check_installed, check_resumable, clear, stay_offline
 from jobs.training.progress import TrainingProgress
@@ -105,6 +106,8 @@ class Session:
         self._seconds: dict[str, float] = {}
         self._clock = time.monotonic()
         self._trainee, self._mixture = prepared(spec, progress)
+        for warning in seen_in_training(spec, self._mixture.sources):
+            progress.say(warning)
         self._took("prepare")
 
     def rehearsed(self) -> dict[str, Any]:

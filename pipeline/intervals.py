@@ -25,7 +25,9 @@ def mean_interval(
     """The mean and where it lies, for items or for seeds.
 
     With weights it is the ratio of two sums, `sum(w * v) / sum(w)`, such as nats a token over
-    texts of different lengths; its standard error is that of the linearised ratio.
+    texts of different lengths; its standard error is that of the linearised ratio. Values that are
+    all the same, such as the flips of answers of which none flipped, tell nothing of how far others
+    would differ, so they have no interval.
     """
     found = _floats(values)
     weight = np.ones_like(found) if weights is None else _floats(weights)
@@ -33,8 +35,8 @@ def mean_interval(
     if not len(found) or not total > 0:
         raise ValueError("expected at least one value, and weights that do not add up to zero")
     value = fsum(weight * found) / total
-    if len(found) == 1:
-        return Interval(value=value, n=1)
+    if np.ptp(found) == 0:
+        return Interval(value=value, n=len(found))
     residuals = weight * (found - value)
     se = sqrt(len(found) / (len(found) - 1) * fsum(residuals**2)) / total
     return _interval(value, se, len(found), level)
@@ -78,24 +80,10 @@ def count_flips(before: Sequence[bool], after: Sequence[bool]) -> Flips:
     return Flips(lost=lost, won=won, p=_sign_test(lost, won))
 
 
-def difference_interval(before: Numbers, after: Numbers, *, level: float = LEVEL) -> Interval:
-    """The difference of the means of two groups that are not paired (Welch's)."""
-    one, other = mean_interval(before, level=level), mean_interval(after, level=level)
-    value, n = other.value - one.value, min(one.n, other.n)
-    if one.se is None or other.se is None:
-        return Interval(value=value, n=n)
-    parts = (one.se**2, other.se**2)
-    freedom = sum(part**2 / (m - 1) for part, m in zip(parts, (one.n, other.n), strict=True))
-    degrees = sum(parts) ** 2 / freedom if freedom else float(one.n + other.n - 2)
-    return _interval(value, sqrt(sum(parts)), n, level, degrees)
-
-
-def _interval(
-    value: float, se: float, n: int, level: float, degrees: float | None = None
-) -> Interval:
+def _interval(value: float, se: float, n: int, level: float) -> Interval:
     from scipy.special import stdtrit
 
-    half = se * float(stdtrit(n - 1 if degrees is None else degrees, (1 + level) / 2))
+    half = se * float(stdtrit(n - 1, (1 + level) / 2))
     return Interval(value=value, se=se, low=value - half, high=value + half, n=n)
 
 

@@ -1,6 +1,6 @@
 """What an experiment found: each cell as it was measured, and the table over all of them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from schemas.curation_spec import Strict
 from schemas.retention import Interval, Measured
@@ -87,6 +87,10 @@ class MeasureTable(Strict):
 class ExperimentResult(Strict):
     """The whole table."""
 
+    spec: dict[str, Any] = {}
+    """The experiment's file: base, arms, seeds and all else but where it lies."""
+    digest: str = ""
+    """Of that, and of what its runs' files ask for."""
     reference: str
     task: str
     arms: tuple[str, ...]

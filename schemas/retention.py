@@ -5,7 +5,7 @@ same can be compared item by item; `items` is the digest of what was asked. `Ret
 comparison.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 from typing import Literal
 
@@ -72,6 +72,10 @@ class MeasuredSamples(Strict):
     different shapes."""
     layers: Counts = ()
     """Which layers these are."""
+    bad: int = 0
+    """So many rows could not be read."""
+    left_out: int = 0
+    """So many have nothing to ask about within the tokens that are read."""
 
     def figures(self) -> dict[str, float]:
         """Means, by measure; of CKA over the layers."""
@@ -90,6 +94,10 @@ class MeasuredTask(Strict):
     right: tuple[bool, ...] | None = None
     """By row, whether the written answer comes to what it should; None if none were written."""
     written: tuple[str, ...] = ()
+    bad: int = 0
+    """So many rows could not be read."""
+    left_out: int = 0
+    """So many are longer than the model takes, or have no answer."""
 
     def figures(self) -> dict[str, float]:
         """Nats a token and the share of right answers, by measure."""
@@ -137,6 +145,18 @@ class Measured(Strict):
     seconds: dict[str, float] = {}
     """By kind and name, how long it took."""
 
+    @property
+    def conditions(self) -> str:
+        """What another measurement must share to be compared: the kind of device, and the numbers;
+        empty where nothing was measured."""
+        return ", ".join(filter(None, (self.device.partition(":")[0], self.dtype)))
+
+    def notes(self) -> tuple[str, ...]:
+        """Which sets lack rows, in sentences."""
+        notes = [note for name, one in self.samples.items() for note in _lacking(name, one)]
+        notes += [note for name, one in self.task.items() for note in _lacking(name, one)]
+        return tuple(notes)
+
     def sets(self) -> dict[tuple[Kind, str], AnyMeasured]:
         """All that was measured, by kind and name."""
         by_kind: Mapping[Kind, Mapping[str, AnyMeasured]] = {
@@ -162,7 +182,7 @@ class Interval(Strict):
 
     value: float
     se: float | None = None
-    """Standard error; None where one item tells nothing of it."""
+    """Standard error; None where one item, or several that are all the same, tell nothing of it."""
     low: float | None = None
     high: float | None = None
     """Where the truth lies with the confidence that was asked for, 95% where nothing else is
@@ -219,6 +239,17 @@ class Retention(Strict):
         """One of them."""
         wanted = (kind, name, measure)
         return next(c for c in self.changes if (c.kind, c.name, c.measure) == wanted)
+
+
+def _lacking(name: str, one: MeasuredSamples | MeasuredTask) -> Iterator[str]:
+    kind = "task" if isinstance(one, MeasuredTask) else "samples"
+    if one.bad:
+        yield f"{kind}.{name}: {one.bad:,} rows could not be read, and were not asked."
+    if one.left_out:
+        yield (
+            f"{kind}.{name}: {one.left_out:,} rows were left out, being too long or with nothing "
+            "to ask about."
+        )
 
 
 def mean(values: Sequence[float]) -> float:

@@ -161,6 +161,7 @@ class TrainingSpec(Strict):
     """Tokens of a row; longer ones are refused, or cut where `too_long` says so. None: what the
     model takes."""
     too_long: Literal["refuse", "cut", "leave_out"] = "refuse"
+    """Prompts (`reverse_kl`) are never cut, but left out; an answer must have room beside them."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the computation; weights are kept in float32."""
     gradient_checkpointing: bool = False

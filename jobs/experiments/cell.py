@@ -71,7 +71,8 @@ def run_cell(location: str, keep: str, tell: Tell) -> None:
     trained, rows = _trained(spec, asked.weights, timed, tell)
     with timed("measure"):
         measured = _measured(spec, str(trained.folder), tell)
-        _check_same("base.retention: what is asked", asked_of(measured), asked.items)
+        where = f"base.retention: what is asked, or where (now {measured.conditions})"
+        _check_same(where, asked_of(measured), asked.items)
     losses = [figures["loss"] for figures in trained.log if "loss" in figures]
     result = CellResult(
         **asked.model_dump(exclude={"per_step", "weights", "items"}),

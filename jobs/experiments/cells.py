@@ -28,7 +28,7 @@ class Setting(NamedTuple):
     weights: str
     """Of the model that all start from."""
     items: str
-    """Digest of all that is asked of models."""
+    """Digest of all that is asked of models, and of the kind of device that it is asked on."""
 
 
 class Cells:

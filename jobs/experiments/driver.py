@@ -98,16 +98,21 @@ class Driver:
 
     def _original(self, locations: Mapping[str, str]) -> Measured:
         """The untouched model, measured."""
+        from pipeline.sft.training.devices import num_gpus
+
         spec, folder = self._experiment.spec, self._folder.original
         cell = Cell(spec.reference, spec.seeds.judge[0], judged=True)
         asked = cell_spec(self._experiment, cell, locations, str(folder))
-        self._once("measuring the original", measure_original, asked, folder / "measured")
+        device = "cuda" if num_gpus() else "cpu"
+        self._once("measuring the original", measure_original, asked, folder / "measured", device)
         return read_original(self._folder)
 
-    def _once(self, what: str, task: Callable[..., None], spec: SftSpec, name: Path) -> Path:
+    def _once(
+        self, what: str, task: Callable[..., None], spec: SftSpec, name: Path, *more: str
+    ) -> Path:
         """Do what leaves a JSON file, unless it was done for just this."""
         file, sft, key_file = (name.with_suffix(s) for s in (".json", ".yaml", ".key"))
-        content = [spec.model_dump(mode="json"), self._weights, stamp(spec)]
+        content = [spec.model_dump(mode="json"), self._weights, stamp(spec), *more]
         key = digest(canonical(content))
         if file.is_file() and key_file.is_file() and key_file.read_text("utf-8") == key:
             return file

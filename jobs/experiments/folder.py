@@ -39,7 +39,7 @@ class CellAsked(Strict):
     weights: str
     """Of the model that all cells start from."""
     items: str
-    """Digest of what the original was asked."""
+    """Digest of what the original was asked, and on which kind of device."""
     per_step: int
 
 

@@ -30,6 +30,10 @@ def launch(spec: SftSpec, watch: Watch) -> None:
     for leftover in folder.glob("outcome-*.json"):
         leftover.unlink()
     (folder / _SPEC).write_text(spec.model_dump_json(), "utf-8")
+    from pipeline.sft.training.devices import free
+
+    # What was measured by this process lies where the others will train.
+    free()
     with Relay(folder, watch):
         if spec.launch.by == "ray":
             from jobs.training.ray import train_by_ray

@@ -2,8 +2,11 @@
 
 import json
 import shutil
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from jobs.sealed_runs import opener
 from jobs.trainee import load_trainee
@@ -21,37 +24,75 @@ class Measuring:
 
     def __init__(self, spec: SftSpec, trainee: "Trainee", progress: TrainingProgress) -> None:
         self._spec, self._trainee, self._progress = spec, trainee, progress
+        self._file = output_of(spec) / "before.json"
 
     def before(self) -> Measured:
-        """The trainee's, which an earlier attempt may have made."""
-        file = output_of(self._spec) / "before.json"
-        asked = self._spec.retention.model_dump(mode="json") | {"teacher": self._spec.teacher}
-        if file.is_file():
-            there = json.loads(file.read_bytes())
-            if there["asked"] == asked and there["weights"] == self._trainee.weights:
-                return Measured.model_validate(there["measured"])
-        measured = self._measured(self._trainee)
-        content = {"asked": asked, "weights": self._trainee.weights}
-        content["measured"] = measured.model_dump(mode="json")
-        file.write_text(json.dumps(content), "utf-8")
-        return measured
+        """The trainee's, which an earlier attempt may have made of the very same."""
+        key = self._key()
+        if (there := self._kept(key)) is not None:
+            return there
+        return self._measured_before(key)
 
     def retention(self, model: Path) -> Retention:
         """What became of that in the trained model."""
-        from pipeline.retention.compare import compare
-
-        before = self.before()
         lora = self._spec.tuning.lora
         if lora is None or lora.merge or not self._asked:
-            return compare(before, self._after(model))
+            return self._compared(model)
         from pipeline.sft.training.saving import merge_into
 
         merged = output_of(self._spec) / ".merged"
         merge_into(merged, model, Path(self._trainee.location))
         try:
-            return compare(before, self._after(merged))
+            return self._compared(merged)
         finally:
             shutil.rmtree(merged)
+
+    def _compared(self, model: Path) -> Retention:
+        from pipeline.retention.compare import compare
+
+        before, after = self.before(), self._after(model)
+        if _asked_alike(before) != _asked_alike(after):
+            # Of what the harness asks nothing is known before it has asked.
+            before = self._measured_before(self._key())
+        return compare(before, after)
+
+    def _measured_before(self, key: dict[str, Any]) -> Measured:
+        measured = self._measured(self._trainee)
+        content = {"key": key, "measured": measured.model_dump(mode="json")}
+        half = self._file.with_name(f".{self._file.name}")
+        half.write_text(json.dumps(content), "utf-8")
+        half.replace(self._file)
+        return measured
+
+    def _kept(self, key: dict[str, Any]) -> Measured | None:
+        """What lies there, if it can be read and is of this key."""
+        try:
+            there = json.loads(self._file.read_bytes())
+            return Measured.model_validate(there["measured"]) if there["key"] == key else None
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            return None
+
+    def _key(self) -> dict[str, Any]:
+        """All that decides what is measured before."""
+        spec, weights = self._spec, self._trainee.weights
+        key = {"asked": spec.retention.model_dump(mode="json"), "weights": weights}
+        if not self._asked:
+            return key
+        from pipeline.retention.measure import items_asked
+        from pipeline.retention.reader import conditions
+
+        items = items_asked(
+            spec.retention,
+            self._trainee,
+            self._original,
+            options=spec.storage_options,
+            open_run=opener(spec.storage_options),
+        )
+        return key | {
+            "items": items,
+            "original": self._original.weights,
+            "conditions": list(conditions()),
+        }
 
     def _after(self, model: Path) -> Measured:
         if not self._asked:
@@ -65,18 +106,26 @@ class Measuring:
             section.harness is not None
         )
 
+    @cached_property
+    def _original(self) -> "Trainee":
+        return load_trainee(self._spec.teacher) if self._spec.teacher else self._trainee
+
     def _measured(self, trainee: "Trainee") -> Measured:
         spec = self._spec
         if not self._asked:
             return Measured(model=trainee.location, weights=trainee.weights, device="", dtype="")
         from pipeline.retention.measure import measure
 
-        original = load_trainee(spec.teacher) if spec.teacher else self._trainee
         return measure(
             spec.retention,
             trainee,
-            original,
+            self._original,
             options=spec.storage_options,
             open_run=opener(spec.storage_options),
             watch=self._progress.measuring,
         )
+
+
+def _asked_alike(measured: Measured) -> dict[tuple[str, str], str]:
+    """By kind and name, the digest of what was asked."""
+    return {key: one.items for key, one in measured.sets().items()}

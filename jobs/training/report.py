@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.training.file import output_of
+from jobs.training.held_out import seen_in_training
 from schemas.retention import Retention
 from schemas.sft_spec import SftSpec
 
@@ -52,10 +53,14 @@ def mixture_text(figures: Mapping[str, Any]) -> str:
         "tokens each"
     )
     if figures["passed_over"]:
-        lines.append(f"training.max_steps leaves the last {figures['passed_over']:,} rows out")
+        lines.append(_passed_over(figures))
     for name, counts in by_part.items():
         lines += [f"{name}: {sentence}" for sentence in _left_out(counts)]
     return "\n".join(lines)
+
+
+def _passed_over(figures: Mapping[str, Any]) -> str:
+    return f"training.max_steps leaves the last {figures['passed_over']:,} rows out"
 
 
 def _left_out(counts: Mapping[str, int]) -> list[str]:
@@ -77,7 +82,7 @@ def write_report(
         "steps": trained.steps,
         "loss": trained.log[-1]["loss"] if trained.log else None,
         "mixture": mixture_figures(spec, mixture),
-        "warnings": list(trained.warnings),
+        "warnings": [*trained.warnings, *seen_in_training(spec, mixture.sources)],
         "seconds": dict(seconds),
         "log": trained.log,
     }
@@ -96,9 +101,13 @@ def write_retention(spec: SftSpec, figures: dict[str, Any], retention: Retention
         log=figures["log"],
         parts=figures["mixture"]["parts"],
         provenance={"Steps": f"{figures['steps']:,}", "Model": figures["model"]},
-        warnings=figures["warnings"],
+        warnings=[*figures["warnings"], *_mixture_notes(figures["mixture"])],
     )
     _write(output / PAGE, page(retention, story))
+
+
+def _mixture_notes(mixture: Mapping[str, Any]) -> list[str]:
+    return [f"{_passed_over(mixture)}."] if mixture["passed_over"] else []
 
 
 def retention_text(retention: Retention) -> str:
@@ -111,7 +120,7 @@ def retention_text(retention: Retention) -> str:
             f"{name:<36}{change.before.value:>9.3f} ->{change.after.value:>9.3f}"
             f"{change.difference.value:>+10.3f}{star}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *retention.after.notes()])
 
 
 def _write(file: Path, text: str) -> None:

@@ -89,9 +89,10 @@ def value_of(measured: Measured, measure: Measure) -> float:
 
 
 def asked_of(measured: Measured) -> str:
-    """Digest of all items: models can be compared where it is the same."""
+    """Digest of all items, and of the kind of device and numbers that they were read with: models
+    can be compared where it is the same."""
     found = {f"{kind}.{name}": one.items for (kind, name), one in measured.sets().items()}
-    return digest(canonical(found))
+    return digest(canonical([found, measured.conditions]))
 
 
 class Items(NamedTuple):

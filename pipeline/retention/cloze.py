@@ -34,7 +34,7 @@ def measure_choices(
     """By question, how likely each choice is."""
     told = likelihoods(reader, clozes, batch_rows, watch)
     return MeasuredChoices(
-        items=digest(canonical([list(question) for question in questions])),
+        items=questions_digest(questions),
         questions=tuple(q.question for q in questions),
         choices=tuple(q.choices for q in questions),
         answers=tuple(q.answer for q in questions),
@@ -43,6 +43,11 @@ def measure_choices(
             for sums, q in zip(told, questions, strict=True)
         ),
     )
+
+
+def questions_digest(questions: Sequence[Question]) -> str:
+    """What is asked, whatever tokens a model makes of it."""
+    return digest(canonical([list(question) for question in questions]))
 
 
 def likelihoods(

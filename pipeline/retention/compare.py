@@ -26,6 +26,7 @@ Make = Any
 
 def compare(before: Measured, after: Measured) -> Retention:
     """What changed from the one to the other; an error where they were not asked the same."""
+    _check_conditions(before, after)
     first, second = before.sets(), after.sets()
     if first.keys() != second.keys():
         odd = sorted(".".join(key) for key in first.keys() ^ second.keys())
@@ -39,6 +40,16 @@ def compare(before: Measured, after: Measured) -> Retention:
         for change in _changes(kind, name, one, second[kind, name])
     ]
     return Retention(before=before, after=after, changes=tuple(changes))
+
+
+def _check_conditions(before: Measured, after: Measured) -> None:
+    """On another device, or in other numbers, the same model would differ from itself."""
+    if before.conditions != after.conditions:
+        raise SpecError(
+            f"{before.model} was measured on {before.conditions} and {after.model} on "
+            f"{after.conditions}; expected the same kind of device and of numbers, since otherwise "
+            "they differ by more than what became of the model. Measure both anew on one machine."
+        )
 
 
 def _changes(kind: Kind, name: str, one: AnyMeasured, other: AnyMeasured) -> Iterator[Change]:

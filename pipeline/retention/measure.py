@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.retention import rows as reading
-from pipeline.retention.cloze import measure_choices
+from pipeline.retention.cloze import measure_choices, questions_digest
 from pipeline.retention.gain import measure_task
 from pipeline.retention.harness import check_harness, measure_harness
 from pipeline.retention.items import read_choices, read_texts
@@ -26,7 +26,14 @@ from pipeline.retention.sources import Options, Sources, sample_rows, task_rows
 from pipeline.sft.rows.run_source import OpenRun
 from pipeline.sft.trainee import Trainee
 from schemas.errors import SpecError
-from schemas.retention import AnyMeasured, Kind, Measured, MeasuredMetric, MeasuredSamples
+from schemas.retention import (
+    AnyMeasured,
+    Kind,
+    Measured,
+    MeasuredMetric,
+    MeasuredSamples,
+    MeasuredTask,
+)
 from schemas.sft_spec import ChoicesSpec, GainSpec, RetentionSpec, SamplesSpec, TextsSpec
 
 log = logging.getLogger(__name__)
@@ -58,7 +65,7 @@ def measure(
     for (kind, name), ask in asked.items():
         title = f"{kind}.{name}"
         with _timed(seconds, title):
-            found[kind][name] = ask(models, spec.batch_rows, partial(watch, title))
+            found[kind][name] = ask.of(models, spec.batch_rows, partial(watch, title))
     return Measured(
         model=trainee.location,
         weights=trainee.weights,
@@ -70,6 +77,19 @@ def measure(
         seconds=seconds,
         **found,  # type: ignore[arg-type]
     )
+
+
+def items_asked(
+    spec: RetentionSpec,
+    trainee: Trainee,
+    original: Trainee | None = None,
+    *,
+    options: Options = None,
+    open_run: OpenRun | None = None,
+) -> dict[str, str]:
+    """By kind and name, the digest of what `measure` would ask now; no weights are loaded."""
+    asked = _asked(spec, _Models(trainee, original), Sources(options, open_run))
+    return {f"{kind}.{name}": ask.items for (kind, name), ask in asked}
 
 
 @dataclass
@@ -92,8 +112,13 @@ class _Models:
         return load_reader(other.location)
 
 
-Ask = Callable[[_Models, int, reading.Watch], AnyMeasured]
-"""Measures one set of items."""
+class Ask(NamedTuple):
+    """One set of items, ready to be asked."""
+
+    items: str
+    """Digest."""
+    of: Callable[[_Models, int, reading.Watch], AnyMeasured]
+    """Measures it."""
 
 
 def _asked(
@@ -117,12 +142,18 @@ def _asked(
 def _ask_choices(spec: ChoicesSpec, models: _Models, sources: Sources) -> Ask:
     questions = read_choices(spec, sources.options)
     clozes = [spell_question(models.trainee, question, spec) for question in questions]
-    return lambda found, size, watch: measure_choices(found.model, questions, clozes, size, watch)
+    return Ask(
+        questions_digest(questions),
+        lambda found, size, watch: measure_choices(found.model, questions, clozes, size, watch),
+    )
 
 
 def _ask_texts(spec: TextsSpec, models: _Models, sources: Sources) -> Ask:
     rows = text_rows(models.trainee, read_texts(spec, sources.options), spec.max_tokens)
-    return lambda found, size, watch: measure_texts(found.model, rows, size, watch)
+    return Ask(
+        reading.rows_digest(rows),
+        lambda found, size, watch: measure_texts(found.model, rows, size, watch),
+    )
 
 
 def _ask_samples(spec: SamplesSpec, models: _Models, sources: Sources) -> Ask:
@@ -132,20 +163,28 @@ def _ask_samples(spec: SamplesSpec, models: _Models, sources: Sources) -> Ask:
             f"{trainee.location} has another tokenizer than the original, so their next tokens "
             "cannot be compared. Expected the model that it was trained from, or no samples."
         )
-    rows = sample_rows(spec, original, sources)
+    there = sample_rows(spec, original, sources)
 
     def ask(found: _Models, size: int, watch: reading.Watch) -> MeasuredSamples:
         if found.original is None:
-            return itself(found.model, rows)
-        return measure_samples(Pair(found.original, found.model), rows, size, watch)
+            measured = itself(found.model, there.rows)
+        else:
+            pair = Pair(found.original, found.model)
+            measured = measure_samples(pair, there.rows, size, watch)
+        return measured.model_copy(update=there.counts)
 
-    return ask
+    return Ask(reading.rows_digest(there.rows), ask)
 
 
 def _ask_task(spec: GainSpec, models: _Models, sources: Sources) -> Ask:
     trainee = models.trainee
-    rows = task_rows(spec, trainee, sources)
-    return lambda found, size, watch: measure_task(found.model, trainee, spec, rows, size, watch)
+    there = task_rows(spec, trainee, sources)
+
+    def ask(found: _Models, size: int, watch: reading.Watch) -> MeasuredTask:
+        measured = measure_task(found.model, trainee, spec, there.rows, size, watch)
+        return measured.model_copy(update=there.counts)
+
+    return Ask(reading.rows_digest(there.rows), ask)
 
 
 def _harness(

@@ -46,7 +46,8 @@ def page(retention: Retention, story: Story = Story()) -> str:  # noqa: B008
 
 def _sections(retention: Retention, story: Story) -> Iterator[str]:
     yield _models(retention)
-    yield from (f'<p class="note">{escape(warning)}</p>' for warning in story.warnings)
+    notes = (*story.warnings, *retention.after.notes())
+    yield from (f'<p class="note">{escape(note)}</p>' for note in notes)
     yield lead(retention)
     yield from _tiles("Learned", [c for c in retention.changes if c.kind == "task"])
     yield from _tiles("Kept or lost", [c for c in retention.changes if c.kind != "task"])

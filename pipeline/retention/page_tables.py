@@ -5,7 +5,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
-from pipeline.retention.page_words import LABELS, number, range_text, signed, tone
+from pipeline.retention.page_words import LABELS, by_item, number, range_text, signed, tone
 from schemas.retention import Change, Kind, Retention
 
 _KINDS: dict[Kind, str] = {
@@ -37,7 +37,7 @@ def _change(change: Change) -> str:
         f"<td>{_with_error(change.before.value, change.before.se)}</td>",
         f"<td>{_with_error(change.after.value, change.after.se)}</td>",
         f'<td class="{tone(change)}">{signed(change.difference.value)}</td>',
-        f"<td>{range_text(change.difference)}</td>",
+        f"<td>{range_text(change)}</td>",
         f"<td>{f'{flips.lost} / {flips.won} (p {flips.p:.2g})' if flips else ''}</td>",
     ]
     return f"<tr>{''.join(cells)}</tr>"
@@ -45,7 +45,7 @@ def _change(change: Change) -> str:
 
 def _items(change: Change) -> str:
     """How many were asked; nothing where that is not what the numbers come from."""
-    return "" if change.difference.se is None else f"{change.difference.n:,}"
+    return f"{change.difference.n:,}" if by_item(change) else ""
 
 
 def _with_error(value: float, se: float | None) -> str:
@@ -54,19 +54,34 @@ def _with_error(value: float, se: float | None) -> str:
 
 def mixture_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
     """By part, what was used of what there was."""
-    heads = ["part", "rows used", "of", "tokens used", "learned", "passes", "left out", "source"]
+    heads = ["part", "rows used", "of", "tokens used", "learned", "passes"]
+    heads += ["cut", "left out", "source"]
     rows = "".join(_part(name, part) for name, part in parts.items())
     return (
         f'<div class="scroll"><table><thead>{_row("th", heads)}</thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        f"<tbody>{rows}</tbody></table></div>{_remarks(parts)}"
     )
+
+
+def _remarks(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """What there is to know of sources, and of the rows that could not be used."""
+    told = [f"{name}: {remark}" for name, part in parts.items() for remark in _told(part)]
+    items = "".join(f"<li>{escape(remark)}</li>" for remark in told)
+    return f'<ul class="soft">{items}</ul>' if told else ""
+
+
+def _told(part: Mapping[str, Any]) -> Iterator[str]:
+    counts, source = part.get("counts", {}), part.get("source", {})
+    yield from source.get("notes", ())
+    for row in counts.get("bad_examples", ()):
+        yield f"not trained on: {row['where']}: {row['why']}"
 
 
 def _part(name: str, part: Mapping[str, Any]) -> str:
     counts, source = part.get("counts", {}), part.get("source", {})
     lost = sum(int(counts.get(key) or 0) for key in ("bad", "left_out", "unlearned"))
     keys = ("used_rows", "rows", "used_tokens", "used_learned", "passes")
-    numbers = [_count(counts.get(key)) for key in keys] + [_count(lost)]
+    numbers = [_count(counts.get(key)) for key in (*keys, "cut")] + [_count(lost)]
     cells = "".join(f"<td>{cell}</td>" for cell in numbers)
     return (
         f'<tr><td class="name">{escape(name)}</td>{cells}'

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
-from schemas.retention import Change, Interval, Retention
+from schemas.retention import Change, Retention
 
 LABELS = {
     "accuracy": "accuracy",
@@ -36,17 +36,23 @@ def signed(value: float) -> str:
     return f"+{text}" if value > 0 else f"{MINUS}{text}" if value < 0 else text
 
 
-def range_text(found: Interval) -> str:
-    """Where the truth lies."""
-    if found.low is None or found.high is None:
-        return ""
-    return f"{signed(found.low)} to {signed(found.high)}"
+def range_text(change: Change) -> str:
+    """Where the truth of a difference lies."""
+    found = change.difference
+    if found.low is not None and found.high is not None:
+        return f"{signed(found.low)} to {signed(found.high)}"
+    return "no item changed" if by_item(change) and not found.value else ""
+
+
+def by_item(change: Change) -> bool:
+    """Whether its items were compared one by one."""
+    return change.difference.n > 1 and change.measure != "cka"
 
 
 def delta_text(change: Change) -> str:
     """The difference, and how sure it is."""
     shown = signed(change.difference.value)
-    between = range_text(change.difference)
+    between = range_text(change)
     return f"{shown} ({between})" if between else shown
 
 
@@ -89,7 +95,7 @@ def _others(retention: Retention) -> Iterator[str]:
         "unsure": "No change that these items could show",
     }
     for verdict, saying in sayings.items():
-        found = [c for c in told if c.verdict == verdict and c.difference.low is not None]
+        found = [c for c in told if c.verdict == verdict and by_item(c)]
         if found:
             yield f"{saying}: {_by_name(found, _measure)}."
 

@@ -19,6 +19,7 @@ from schemas.records import Ids
 
 Floats = npt.NDArray[np.float64]
 
+DTYPE = torch.float32
 _CPU_LOGITS = 1 << 26
 _GPU_LOGITS = 1 << 29
 """At most so many numbers come out of the head at once."""
@@ -146,15 +147,21 @@ def finite(values: torch.Tensor, location: str) -> Floats:
     return found
 
 
+def conditions() -> tuple[str, str]:
+    """The kind of device that models are loaded on, and the type of their numbers."""
+    return "cuda" if torch.cuda.is_available() else "cpu", str(DTYPE).removeprefix("torch.")
+
+
 def load_reader(location: str) -> Reader:
-    """The model in a directory: on a GPU as its files say, in float32 on a CPU."""
+    """The model in a directory, in float32 whatever its files say, so that what is compared is
+    computed alike: an original often lies in bfloat16, and what was trained from it does not."""
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device, _ = conditions()
     try:
         model = AutoModelForCausalLM.from_pretrained(
             location,
-            dtype="auto" if device == "cuda" else torch.float32,
+            dtype=DTYPE,
             local_files_only=True,
             trust_remote_code=False,
         )

@@ -1,7 +1,7 @@
 """Rows to be read from data sets and sealed runs, as training reads them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pipeline.retention.rows import Row, masked_row
@@ -26,61 +26,92 @@ class Sources(NamedTuple):
     """None: no run can be named."""
 
 
-def sample_rows(spec: SamplesSpec, trainee: Trainee, sources: Sources) -> list[Row]:
-    """The turns of a run's conversations, or of those in a file."""
+@dataclass
+class Found:
+    """Rows to be read, and how many there are that cannot be."""
+
+    rows: list[Row] = field(default_factory=list)
+    bad: int = 0
+    """So many could not be read."""
+    left_out: int = 0
+    """So many are too long, or have nothing to ask about in what is read of them."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is lacking."""
+        return {"bad": self.bad, "left_out": self.left_out}
+
+
+def sample_rows(spec: SamplesSpec, trainee: Trainee, sources: Sources) -> Found:
+    """The turns of a run's conversations, or of those in a file, cut to what is to be read."""
     if spec.run is not None:
         return _some(_varied(spec, spec.run, trainee, sources), spec.run)
     data = DataSource(files=spec.items or "")
     found = data_examples(data, "turns", trainee, sources.options)
-    return _some(islice(_rows(found, _most(spec, trainee)), spec.limit), spec.items or "")
+    return _some(_sieved(_cut(found, _most(spec, trainee)), spec.limit), spec.items or "")
 
 
-def task_rows(spec: GainSpec, trainee: Trainee, sources: Sources) -> list[Row]:
-    """Held-out rows of a task, of which the answers are asked about."""
+def task_rows(spec: GainSpec, trainee: Trainee, sources: Sources) -> Found:
+    """Held-out rows of a task, of which the answers are asked about, all of them whole."""
     found = data_examples(spec.data, "answers", trainee, sources.options)
-    return _some(_rows(found, trainee.context), ", ".join(files_of(spec.data)))
+    return _some(_sieved(_fitting(found, trainee.context)), ", ".join(files_of(spec.data)))
 
 
-def _varied(spec: SamplesSpec, location: str, trainee: Trainee, sources: Sources) -> list[Row]:
+def _varied(spec: SamplesSpec, location: str, trainee: Trainee, sources: Sources) -> Found:
     """As many conversations as are wanted, from as many opening questions as there are."""
-    firsts = list(_run(spec, location, trainee, sources, each=1))
-    if not firsts or len(firsts) >= spec.limit:
-        return firsts[: spec.limit]
-    each = -(-spec.limit // len(firsts))
-    return list(islice(_run(spec, location, trainee, sources, each=each), spec.limit))
+    firsts = _sieved(_run(spec, location, trainee, sources, each=1), spec.limit)
+    if not firsts.rows or len(firsts.rows) >= spec.limit:
+        return firsts
+    each = -(-spec.limit // len(firsts.rows))
+    return _sieved(_run(spec, location, trainee, sources, each=each), spec.limit)
 
 
 def _run(
     spec: SamplesSpec, location: str, trainee: Trainee, sources: Sources, *, each: int
-) -> Iterator[Row]:
+) -> Iterator[Example | BadRow | None]:
     if sources.open_run is None:
         raise SpecError(f"{location}: found a run where only files can be read.")
     leaves = LineariseSpec(each="leaf", per_opening=each)
     source = RunSource(location=location, linearise=leaves)
     sealed = sources.open_run(source)
     found = run_examples(sealed, source, "turns", trainee, stored=False, seed=0)
-    return _rows(found, _most(spec, trainee))
+    return _cut(found, _most(spec, trainee))
 
 
 def _most(spec: SamplesSpec, trainee: Trainee) -> int:
     return min(spec.max_tokens, trainee.context)
 
 
-def _rows(found: Iterable[Example | BadRow], most: int) -> Iterator[Row]:
-    """Rows cut to a length, if anything is learned in what is left."""
-    for example in found:
-        if isinstance(example, BadRow):
-            continue
-        short = example.cut(most)
-        if short.learned[1:].any():
-            yield masked_row(short.ids, short.learned)
+def _cut(found: Iterable[Example | BadRow], most: int) -> Iterator[Example | BadRow | None]:
+    """What stands in the first so many tokens."""
+    return (row if isinstance(row, BadRow) else row.cut(most) for row in found)
 
 
-def _some(rows: Iterable[Row], where: str) -> list[Row]:
-    found = list(rows)
-    if not found:
+def _fitting(found: Iterable[Example | BadRow], most: int) -> Iterator[Example | BadRow | None]:
+    """None for what is longer."""
+    return (None if isinstance(row, Example) and len(row.ids) > most else row for row in found)
+
+
+def _sieved(found: Iterable[Example | BadRow | None], limit: int | None = None) -> Found:
+    """Rows in which anything is learned, and how many others there are before the last of them."""
+    sieved = Found()
+    for row in found:
+        if isinstance(row, BadRow):
+            sieved.bad += 1
+        elif row is None or not row.learned[1:].any():
+            sieved.left_out += 1
+        else:
+            sieved.rows.append(masked_row(row.ids, row.learned))
+        if len(sieved.rows) == limit:
+            break
+    return sieved
+
+
+def _some(found: Found, where: str) -> Found:
+    if not found.rows:
         raise SpecError(
-            f"{where}: found no row to measure on; expected some in which an answer begins within "
-            "the first tokens that are read."
+            f"{where}: found no row to measure on ({found.bad:,} could not be read, "
+            f"{found.left_out:,} are too long or without an answer); expected some in which an "
+            "answer begins within the first tokens that are read."
         )
     return found

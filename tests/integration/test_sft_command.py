@@ -83,6 +83,17 @@ def test_what_was_kept_is_measured_of_an_adapter_too(spec_file, tmp_path, capsys
     assert (tmp_path / "out" / "model" / "adapter_config.json").is_file()
 
 
+def test_what_is_measured_and_trained_on_too_is_told(spec_file, tmp_path, capsys):
+    retention = {"task": {"sums": {"data": {"files": str(tmp_path / "task.jsonl")}}}}
+    assert main(["sft", spec_file(retention=retention), "--dry-run"]) == 0
+    told = "task.jsonl is also trained on, by parts.task, so it is not held out"
+    assert f"retention.task.sums: file://{tmp_path}/{told}" in capsys.readouterr().out
+    assert main(["sft", spec_file(retention=retention)]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert any(told in warning for warning in report["warnings"])
+    assert told in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_anew_deletes_what_was_there_and_nothing_else(spec_file, tmp_path, capsys):
     assert main(["sft", spec_file(training={"max_steps": 1})]) == 0
     assert main(["sft", spec_file(training={"max_steps": 2})]) == 2

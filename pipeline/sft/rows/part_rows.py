@@ -5,6 +5,7 @@ what is known of it lie under a name made of all that decides them, and appear w
 them there need not make them again, and two processes that make them at once do no harm.
 """
 
+import hashlib
 import json
 import os
 import uuid
@@ -65,6 +66,8 @@ class PartRows:
 
     file: Path
     counts: Counts
+    digest: str
+    """Of what is in them."""
 
     def sizes(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """The tokens of each row, and how many of them are learned."""
@@ -82,7 +85,7 @@ def find(folder: Path, name: str) -> PartRows | None:
     try:
         about = json.loads((folder / f"{name}.json").read_bytes())
         whole = file.stat().st_size == about["bytes"]
-        return PartRows(file, Counts(**about["counts"])) if whole else None
+        return PartRows(file, Counts(**about["counts"]), about["digest"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -96,25 +99,31 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         half = folder / f".{name}-{uuid.uuid4().hex}"
         try:
-            _write_rows(half, examples, targets=targets)
-            about = {"counts": asdict(counts), "bytes": half.stat().st_size}
+            found = _write_rows(half, examples, targets=targets)
+            size = half.stat().st_size
+            about = {"counts": asdict(counts), "bytes": size, "digest": found}
             file = half.replace(folder / f"{name}.arrow")
             half.write_text(json.dumps(about, indent=1), encoding="utf-8")
             half.replace(folder / f"{name}.json")
         finally:
             half.unlink(missing_ok=True)
-    return PartRows(file, counts)
+    return PartRows(file, counts, found)
 
 
-def _write_rows(file: Path, examples: Iterator[Example], *, targets: bool) -> None:
+def _write_rows(file: Path, examples: Iterator[Example], *, targets: bool) -> str:
+    """Their digest."""
+    total = hashlib.sha256()
     schema = pa.schema(_ROWS | (_TARGETS if targets else {}))
     with file.open("wb") as stream, pa.ipc.new_stream(stream, schema) as sink:
         while some := list(islice(examples, _ROWS_AT_ONCE)):
             columns = _columns(some) + (_target_columns(some) if targets else [])
             sink.write_batch(pa.record_batch(columns, schema=schema))
+            for buffer in (buffer for column in columns for buffer in column.buffers()):
+                total.update(buffer or b"")
         sink.close()
         stream.flush()
         os.fsync(stream.fileno())
+    return total.hexdigest()
 
 
 def _columns(examples: Sequence[Example]) -> list[Any]:

@@ -14,6 +14,7 @@ from pipeline.sft.rows.part_rows import Counts, PartRows, find, write
 from pipeline.sft.rows.run_source import OpenRun
 from pipeline.sft.rows.sources import Source, open_source
 from pipeline.sft.trainee import Trainee
+from pipeline.sft.training.steps import Steps
 from pipeline.sft.training.watch import Watch
 from schemas.errors import LocationError, ModelError, SpecError
 from schemas.manifest import BadRow
@@ -50,11 +51,12 @@ def prepare(
     for name, part in spec.parts.items():
         try:
             source = open_source(part, spec, trainee, open_run)
-            sieve = _Sieve(name, source, spec.training.too_long, max_length, watch)
+            longest = max_length - _room(spec, source, max_length)
+            sieve = _Sieve(name, source, spec.training.too_long, longest, watch)
             rows[name] = sieve.rows_in(folder, targets=targets)
         except (SpecError, LocationError, ModelError) as error:
             raise type(error)(f"parts.{name}: {error}") from error
-        sources[name] = source.about
+        sources[name] = source.about | {"rows": rows[name].digest}
         for note in source.about.get("notes", ()):
             watch.say(f"parts.{name}: {note}.")
     return _mixed(spec, rows, sources)
@@ -69,6 +71,17 @@ def _max_length(training: TrainingSpec, trainee: Trainee) -> int:
     return training.max_length or trainee.context
 
 
+def _room(spec: SftSpec, source: Source, max_length: int) -> int:
+    """What must be left of a row for the answer that is sampled to it."""
+    room = spec.rollouts.max_tokens if source.prompts else 0
+    if room >= max_length:
+        raise SpecError(
+            f"rollouts.max_tokens: found {room:,}, which leaves no room for a prompt; expected "
+            f"less than the {max_length:,} tokens that training.max_length or the model allows."
+        )
+    return room
+
+
 class _Sieve:
     """Lets through what can be trained on, and counts the rest."""
 
@@ -77,7 +90,7 @@ class _Sieve:
     ) -> None:
         self._name, self._source, self._watch = name, source, watch
         self._too_long, self._max_length = too_long, max_length
-        self._prompts = source.part.objective == "reverse_kl"
+        self._prompts = source.prompts
         self._counts = Counts()
         self._refused, self._longest = 0, (0, "")
 
@@ -118,7 +131,8 @@ class _Sieve:
             example = example.cut(int(example.learned.argmax()))
         if len(example.ids) > self._max_length:
             self._longest = max(self._longest, (len(example.ids), example.source))
-            if self._too_long != "cut":
+            # A prompt without its end asks something else.
+            if self._prompts or self._too_long != "cut":
                 self._counts.left_out += 1
                 return None
             self._counts.cut += 1
@@ -132,10 +146,14 @@ class _Sieve:
         counts = self._counts
         if counts.left_out and self._too_long == "refuse":
             length, where = self._longest
+            allowed, advice = "allows", "to `cut` or `leave_out`"
+            if self._prompts:
+                allowed = "allows beside an answer of rollouts.max_tokens"
+                advice = "to `leave_out`, or rollouts.max_tokens lower"
             raise SpecError(
                 f"{counts.left_out:,} of {counts.left_out + counts.rows:,} rows are longer than "
-                f"{self._max_length:,} tokens, which training.max_length or the model allows; the "
-                f"longest, {where}, has {length:,}. Set training.too_long to `cut` or `leave_out`."
+                f"{self._max_length:,} tokens, which training.max_length or the model {allowed}; "
+                f"the longest, {where}, has {length:,}. Set training.too_long {advice}."
             )
         if not counts.rows:
             raise SpecError(
@@ -152,12 +170,20 @@ def _mixed(spec: SftSpec, rows: dict[str, PartRows], sources: dict[str, dict[str
         Ingredient(name, sizes[name][0], part.share, part.passes)
         for name, part in spec.parts.items()
     ]
-    order = blend(parts, spec.mix)
+    order = _taken(blend(parts, spec.mix), spec)
     counts = {
         name: asdict(part.counts) | _used(order.row[order.part == number], *sizes[name])
         for number, (name, part) in enumerate(rows.items())
     }
     return Mixture(_dataset(list(rows.values()), order), counts, sources)
+
+
+def _taken(order: Order, spec: SftSpec) -> Order:
+    """What of it the steps take that there are."""
+    training, rows = spec.training, len(order.row)
+    size, times, processes = training.batch_rows, training.accumulate, spec.launch.processes
+    used = Steps(rows, size, times, processes, at_most=training.max_steps).rows_used
+    return Order(order.part[:used], order.row[:used])
 
 
 def _used(rows: Any, lengths: Any, learned: Any) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class Source:
         """Whether rows come with the distributions that the run stored."""
         return self.part.objective == "stored_kl"
 
+    @property
+    def prompts(self) -> bool:
+        """Whether only what is asked is taken of its rows, for a model to answer."""
+        return self.part.objective == "reverse_kl"
+
     def examples(self) -> Iterator[Example | BadRow]:
         """All its rows, in an order that is always the same."""
         part, trainee = self.part, self.trainee

@@ -1,5 +1,6 @@
 """What there is to train on."""
 
+import gc
 import os
 
 import torch
@@ -13,6 +14,13 @@ def num_gpus() -> int:
 def on_cpu() -> bool:
     """Whether there is no GPU."""
     return not torch.cuda.is_available()
+
+
+def free() -> None:
+    """Give back the memory of what nobody needs any more, on the GPU too."""
+    # Trainers and models lie in cycles of references.
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def processes() -> int:

@@ -1,5 +1,6 @@
 """The figures of a training: losses by part, tokens, seconds, and which rows went wrong."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,7 +57,6 @@ class Figures:
         mine = torch.stack([~loss.isfinite(), torch.tensor(stopping, device=self._device)])
         local = torch.cat([step.shares, step.tokens[None], mine]).float()
         *means, tokens, bad, stop = accelerator.reduce(local, "sum").tolist()
-        self.finite = not bad
         self._seen += int(tokens)
         total, found = 0.0, {}
         for (name, weight), mean, count in zip(
@@ -68,6 +68,8 @@ class Figures:
         if step.pulled is not None:
             found["loss/l2"] = float(step.pulled)
             total += found["loss/l2"]
+        # The loss that was handed over is that of the last batch alone.
+        self.finite = not bad and math.isfinite(total)
         self._count({"loss": total, **found})
         return bool(stop)
 

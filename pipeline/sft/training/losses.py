@@ -8,10 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-LEAST_REST = 1e-6
-"""What the student is taken to leave to all other tokens at least, so that its logarithm stays
-finite, and with it the gradient."""
-
 
 def next_token_loss(logits: Tensor, ids: Tensor) -> Tensor:
     """Minus the log-probability of the token that came."""
@@ -36,11 +32,23 @@ def stored_kl(student: Tensor, ids: Tensor, logprobs: Tensor, tail: Tensor) -> T
     there = ids >= 0
     logprobs = logprobs.float().masked_fill(~there, -torch.inf)
     said = _log_probs(student).gather(-1, ids.clamp(min=0).long()).masked_fill(~there, -torch.inf)
-    rest = (1 - said.exp().sum(-1)).clamp(min=LEAST_REST).log()
+    rest = _rest(student.float(), ids)
     shares = logprobs.exp()
     crossed = (shares * said.masked_fill(~there, 0.0)).sum(-1) + tail * rest
     entropy = torch.xlogy(shares, shares).sum(-1) + torch.xlogy(tail, tail)
     return entropy - crossed
+
+
+def _rest(logits: Tensor, ids: Tensor) -> Tensor:
+    """The log-probability of all tokens but some; 0 where there are no others."""
+    columns = logits.shape[-1]
+    some = torch.zeros(*logits.shape[:-1], columns + 1, dtype=torch.bool, device=logits.device)
+    # What only fills up a row is put beside the vocabulary.
+    some = some.scatter(-1, ids.long().masked_fill(ids < 0, columns), True)[..., :columns]
+    every = some.all(-1)
+    # Of nothing but -inf there would be no gradient that is a number.
+    others = logits.masked_fill(some & ~every[..., None], -torch.inf)
+    return (others.logsumexp(-1) - logits.logsumexp(-1)).masked_fill(every, 0.0)
 
 
 def _log_probs(logits: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class Provenance(BaseModel):
     software: dict[str, str]
     spec: dict[str, Any]
     model: Made
+    dialect: dict[str, str] = {}
+    """How the model spells: the digests of its tokenizer and its chat template."""
     teacher: Made | None = None
     """None: the model as it was at the start."""
     parts: dict[str, Any]
@@ -107,6 +109,7 @@ def provenance(
         software={name: version(name) for name in ("arborist", "torch", "transformers", "trl")},
         spec=spec.model_dump(mode="json"),
         model=Made(location=trainee.location, weights=trainee.weights),
+        dialect=trainee.dialect.model_dump(include={"tokenizer", "template"}),
         teacher=teacher,
         # As it will be read again: tuples are lists there.
         parts=json.loads(json.dumps(parts)),
@@ -135,6 +138,8 @@ def _deciding(one: Provenance) -> Iterator[tuple[str, Any]]:
         if not set(idle).intersection(_IDLE):
             yield ".".join(keys), value
     yield "model (digest of its weights)", one.model.weights
+    for part in ("tokenizer", "template"):
+        yield f"model (digest of its {part})", one.dialect.get(part)
     yield "teacher (digest of its weights)", one.teacher.weights if one.teacher else None
 
 

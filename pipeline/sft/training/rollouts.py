@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from pipeline.sft.training.batches import IGNORED, Ids, learned, padded
-from schemas.errors import SpecError
 from schemas.sft_spec import RolloutSpec
 
 
@@ -44,13 +43,8 @@ class Sampling:
 
     def _sampled(self, model: Any, prompts: Sequence[Ids], place: tuple[int, ...]) -> list[Ids]:
         longest = max(map(len, prompts))
-        room = min(self.spec.max_tokens, self.context - longest)
-        if room < 1:
-            raise SpecError(
-                f"a prompt of {longest} ids leaves no room for an answer within the model's "
-                f"{self.context}; expected shorter ones: set training.max_length below that, with "
-                "too_long: leave_out."
-            )
+        # No longer ones are prepared.
+        assert longest + self.spec.max_tokens <= self.context
         device = model.device
         ids, mask = _left_padded(prompts, self.pad_id)
         was_training = model.training
@@ -62,17 +56,17 @@ class Sampling:
                 found = model.generate(
                     input_ids=ids.to(device),
                     attention_mask=mask.to(device),
-                    generation_config=self._config(room),
+                    generation_config=self._config(),
                 )
         model.train(was_training)
         return [self._cut(row) for row in found[:, longest:].cpu().numpy()]
 
-    def _config(self, room: int) -> Any:
+    def _config(self) -> Any:
         from transformers import GenerationConfig
 
         # All that the model's own settings might say otherwise is said here.
         return GenerationConfig(
-            max_new_tokens=room,
+            max_new_tokens=self.spec.max_tokens,
             do_sample=True,
             temperature=self.spec.temperature,
             top_k=0,

@@ -10,10 +10,11 @@ from pipeline.sft.training.provenance import Provenance
 from pipeline.sft.training.tuning import finished, load_model
 from schemas.sft_spec import TuningSpec
 
+_GENERATION = "generation_config.json"
 _AS_IT_WAS = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("tokenizer.model", "vocab.json", "merges.txt"),
-    *("chat_template.jinja", "chat_template.json", "generation_config.json"),
+    *("chat_template.jinja", "chat_template.json", _GENERATION),
 )
 """Files that training does not change, copied byte for byte: how a model spells is known by their
 digests."""
@@ -51,6 +52,9 @@ def _write(model: Any, start: Path, folder: Path) -> None:
     for name in _AS_IT_WAS:
         if (start / name).is_file():
             shutil.copyfile(start / name, folder / name)
+        elif name == _GENERATION:
+            # What the trainer made of it may name other ends of a text than the start has.
+            (folder / name).unlink(missing_ok=True)
 
 
 def _take_back(model: Any, start: Path) -> None:

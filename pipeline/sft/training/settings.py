@@ -30,7 +30,7 @@ def settings(spec: SftSpec, steps: Steps, folder: Path) -> Any:
     # Rounded down: the first step of a warmup learns nothing, which few steps cannot spare.
     warm = int(training.warmup * len(steps))
     constant = "constant_with_warmup" if warm else "constant"
-    return SFTConfig(
+    args = SFTConfig(
         output_dir=str(folder),
         per_device_train_batch_size=training.batch_rows,
         gradient_accumulation_steps=training.accumulate,
@@ -60,6 +60,9 @@ def settings(spec: SftSpec, steps: Steps, folder: Path) -> Any:
         packing=False,
         average_tokens_across_devices=False,
     )
+    # A process that sees several GPUs trains on one of them, not on copies of the model.
+    args._n_gpu = min(args.n_gpu, 1)
+    return args
 
 
 def tensorboard(folder: Path) -> Any:

@@ -46,6 +46,19 @@ def train(spec: SftSpec, trainee: Trainee, mixture: "Mixture", watch: Watch) -> 
     for warning in made.warnings:
         _LOG.warning("%s", warning)
         watch.say(f"warning: {warning}")
+    try:
+        return _trained(spec, trainee, mixture, watch, made)
+    finally:
+        from pipeline.sft.training.devices import free
+
+        # What is measured next needs the memory of the optimiser, the teacher and the anchor.
+        free()
+
+
+def _trained(
+    spec: SftSpec, trainee: Trainee, mixture: "Mixture", watch: Watch, made: Provenance
+) -> Trained:
+    output = local(spec.output)
     start = checkpoints.newest(output / CHECKPOINTS, made)
     # Loads torch and TRL, which takes ten seconds: not before there is something to train.
     from pipeline.sft.training.assembly import Asked, make_trainer

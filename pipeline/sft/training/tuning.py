@@ -2,18 +2,20 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import GenerationConfig
 
 from schemas.errors import ModelError, SpecError
 from schemas.sft_spec import LoraSpec, TuningSpec
 
 _SHOWN = 3
+_ALL_LINEAR = "all-linear"
 
 
 def load_model(location: str) -> Any:
@@ -42,7 +44,7 @@ def tuned(model: Any, tuning: TuningSpec, seed: int) -> Any:
     if tuning.lora is not None:
         model = _with_adapter(model, tuning.lora, seed)
     moving = [name for name, p in model.named_parameters() if p.requires_grad]
-    stop(model, _frozen(moving, tuning.frozen))
+    stop(model, _frozen(moving, tuning.frozen, _other_names(model)))
     return model
 
 
@@ -57,13 +59,22 @@ def stop(model: nn.Module, names: Iterable[str]) -> None:
         model.get_parameter(name).requires_grad_(False)
 
 
-def _frozen(moving: list[str], patterns: tuple[str, ...]) -> set[str]:
+def _other_names(model: nn.Module) -> dict[str, str]:
+    """By the further names of moving parameters that have several: the one they go by."""
+    first = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+    every = model.named_parameters(remove_duplicate=False)
+    return {n: first[id(p)] for n, p in every if first.get(id(p), n) != n}
+
+
+def _frozen(moving: list[str], patterns: tuple[str, ...], tied: Mapping[str, str]) -> set[str]:
     """The names that patterns match, each of which must match one."""
     names = set()
     for pattern in patterns:
         found = [name for name in moving if _compiled(pattern).search(name)]
         if not found:
-            raise SpecError(f"tuning.frozen: found {pattern!r}, {_expected(pattern, moving)}")
+            also = [name for name in tied if _compiled(pattern).search(name)]
+            expected = _same(also[0], tied[also[0]]) if also else _expected(pattern, moving)
+            raise SpecError(f"tuning.frozen: found {pattern!r}, {expected}")
         names.update(found)
     if len(names) == len(moving):
         raise SpecError(
@@ -71,6 +82,13 @@ def _frozen(moving: list[str], patterns: tuple[str, ...]) -> set[str]:
             f"{len(moving)} parameters; expected at least one to be left to train."
         )
     return names
+
+
+def _same(name: str, moving: str) -> str:
+    return (
+        f"which matches {name}, which in this model is tied to {moving}: one and the same weights. "
+        f"Expected a pattern of {moving}, which stops both."
+    )
 
 
 class Teacher:
@@ -102,6 +120,8 @@ def make_teacher(model: Any, location: str, start: str, tuning: TuningSpec) -> T
     if tuning.lora is not None and location == start:
         return Teacher(model, below=True)
     frozen = load_model(location).eval().requires_grad_(False)
+    # How it is sampled from is said in full; its own settings would stand in for what is not.
+    frozen.generation_config = GenerationConfig()
     ours, its = (_vocabulary(one) for one in (model, frozen))
     if ours != its:
         raise ModelError(
@@ -160,7 +180,10 @@ def _with_adapter(model: Any, lora: LoraSpec, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    targets: str | list[str] = _ALL_LINEAR
+    if lora.targets != _ALL_LINEAR:
+        # A text of its own would be taken for a pattern of whole names.
+        targets = [lora.targets] if isinstance(lora.targets, str) else list(lora.targets)
     config = LoraConfig(
         task_type="CAUSAL_LM",
         r=lora.rank,
@@ -169,6 +192,7 @@ def _with_adapter(model: Any, lora: LoraSpec, seed: int) -> Any:
         target_modules=targets,
     )
     linear = sorted({n.rpartition(".")[2] for n, m in model.named_modules() if _is_linear(m)})
+    tied = _has_tied_embeddings(model)
     try:
         adapted = get_peft_model(model, config)
     except ValueError as error:
@@ -176,13 +200,28 @@ def _with_adapter(model: Any, lora: LoraSpec, seed: int) -> Any:
             f"tuning.lora.targets: found {lora.targets!r}, expected `all-linear` or names of the "
             f"model's linear modules: {', '.join(linear)}."
         ) from error
+    _check_embeddings(adapted, tied=tied)
+    return adapted
+
+
+def _has_tied_embeddings(model: Any) -> bool:
+    first, last = model.get_input_embeddings(), model.get_output_embeddings()
+    return last is not None and first.weight is last.weight
+
+
+def _check_embeddings(adapted: Any, *, tied: bool) -> None:
+    if tied and hasattr(adapted.get_input_embeddings(), "lora_A"):
+        raise SpecError(
+            "tuning.lora.targets: the adapter would lie on the input embeddings, which this model "
+            "ties to the output embeddings: merged, it would change both, but only one is trained. "
+            "Expected other modules, for example `all-linear`."
+        )
     if hasattr(adapted.get_output_embeddings(), "lora_A"):
         raise SpecError(
             "tuning.lora.targets: the adapter would lie on the output embeddings, whose weights "
             "are used directly; expected other modules, for example `all-linear`, which leaves "
             "them out."
         )
-    return adapted
 
 
 def _is_linear(module: nn.Module) -> bool:

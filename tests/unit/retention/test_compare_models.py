@@ -59,3 +59,13 @@ def test_comparison_is_the_same_after_a_way_through_json():
     assert Retention.model_validate_json(found.model_dump_json()) == found
     assert found.change("choices", "a", "accuracy").flips.lost == 1
     assert found.after.figures()["choices.a.margin"] == -0.5
+
+
+def test_models_measured_under_other_conditions_are_not_compared():
+    one = measured(nll=(1.0, 2.0))
+    for update in ({"dtype": "bfloat16"}, {"device": "cuda:0"}):
+        other = one.model_copy(update=update)
+        with pytest.raises(SpecError, match="expected the same kind of device and of numbers"):
+            compare(one, other)
+    first, second = (one.model_copy(update={"device": f"cuda:{n}"}) for n in (0, 1))
+    assert compare(first, second).changes

@@ -5,13 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.intervals import (
-    count_flips,
-    difference_interval,
-    mean_interval,
-    paired_interval,
-    share_interval,
-)
+from pipeline.intervals import count_flips, mean_interval, paired_interval, share_interval
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False)
 
@@ -31,20 +25,28 @@ def test_one_value_tells_nothing_of_its_error():
     assert not found.sure
 
 
+@pytest.mark.parametrize("after", [[True, False, True], [False] * 3])
+def test_values_that_are_all_the_same_tell_nothing_of_their_error(after):
+    before = [True, False, True] if after[0] else [True] * 3
+    found = paired_interval(before, after)
+    assert (found.value, found.n) == (0 if after[0] else -1, 3)
+    assert (found.se, found.low, found.high, found.sure) == (None, None, None, False)
+
+
 @given(st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40))
 def test_paired_interval_is_that_of_the_differences(pairs):
     before, after = zip(*pairs, strict=True)
     found = paired_interval(before, after)
     expected = mean_interval([b - a for a, b in pairs])
     assert found == expected
-    assert found.low <= found.value <= found.high
+    assert found.low is None or found.low <= found.value <= found.high
 
 
 @given(st.lists(numbers, min_size=2, max_size=30), st.floats(0.1, 100))
 def test_equal_weights_change_nothing(values, weight):
     plain, weighted = mean_interval(values), mean_interval(values, [weight] * len(values))
     assert weighted.value == pytest.approx(plain.value, abs=1e-6)
-    assert weighted.se == pytest.approx(plain.se, abs=1e-6)
+    assert (weighted.se or 0) == pytest.approx(plain.se or 0, abs=1e-6)
 
 
 def test_weighted_mean_is_a_ratio_of_sums():
@@ -67,11 +69,11 @@ def test_paired_intervals_hold_the_truth_as_often_as_they_say_and_are_narrower()
         items = random.normal(size=30) * 5
         before, after = items + random.normal(size=30), items + random.normal(size=30)
         found = paired_interval(before, after)
-        widths.append(found.se / difference_interval(before, after).se)
+        widths.append(found.se / (mean_interval(before).se + mean_interval(after).se))
         return found
 
     assert 0.93 < coverage(0, draw) < 0.975
-    assert max(widths) < 0.6
+    assert max(widths) < 0.45
 
 
 def test_intervals_over_three_seeds_hold_the_truth_as_often_as_they_say():
@@ -85,13 +87,6 @@ def test_weighted_intervals_hold_the_truth_as_often_as_they_say():
         return mean_interval(random.normal(size=40) / np.sqrt(tokens), tokens)
 
     assert 0.925 < coverage(2, draw) < 0.975
-
-
-def test_unpaired_intervals_hold_the_truth_with_unequal_spreads():
-    def draw(random):
-        return difference_interval(random.normal(size=4), random.normal(size=9) * 6)
-
-    assert 0.93 < coverage(3, draw) < 0.98
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60))

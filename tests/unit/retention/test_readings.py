@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.retention.divergence import divergences
 from pipeline.retention.perplexity import measure_texts, text_rows
-from pipeline.retention.reader import Reader
+from pipeline.retention.reader import Reader, load_reader
 from pipeline.retention.rows import (
     ROW_TOKENS,
     Row,
@@ -149,3 +149,14 @@ def test_digest_tells_ids_and_what_is_asked_apart():
     ]
     assert len({rows_digest(found) for found in rows}) == 3
     assert rows_digest(rows[0]) == rows_digest([Row(ids.copy(), np.array([1, 2]))])
+
+
+def test_model_is_read_in_float32_on_any_device_whatever_its_files_say(
+    trainee, reader, tmp_path, monkeypatch
+):
+    saved = copy.deepcopy(reader.model).bfloat16()
+    saved.save_pretrained(tmp_path)
+    # As on a GPU, but for the moving.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(type(saved), "to", lambda model, device: model)
+    assert load_reader(str(tmp_path)).dtype == load_reader(trainee.location).dtype == "float32"

@@ -126,3 +126,23 @@ def test_page_is_the_same_each_time():
 def test_page_of_nothing_says_so():
     found = page(compare(measured(), measured()), Story(log=[{"step": 1, "loss": 2.0}]))
     assert "Nothing was measured" in found and "Training" in found
+
+
+def test_page_tells_of_cut_rows_bad_ones_and_all_notes():
+    counts = {"rows": 9, "cut": 7654, "bad": 1, "bad_examples": [{"where": "a:3", "why": "<no>"}]}
+    part = {"counts": counts, "source": {"files": ["a"], "notes": ["one thing", "another"]}}
+    sums = MeasuredTask(items="t", nll=(1.0, 2.0), tokens=(2, 2), bad=3, left_out=2)
+    one = measured(task={"sums": sums})
+    found = page(compare(one, one), Story(parts={"replay": part}))
+    for told in (">7,654<", "replay: one thing", "replay: another", "a:3: &lt;no&gt;"):
+        assert told in found
+    assert "task.sums: 3 rows could not be read" in found
+    assert "task.sums: 2 rows were left out" in found
+
+
+def test_page_shows_no_interval_where_no_item_changed():
+    one = measured(choices={"capitals": choices((-1, -2), (-2, -1))})
+    other = measured(choices={"capitals": choices((-1, -3), (-2, -1.5))})
+    found = page(compare(one, other))
+    assert "0.000 (no item changed)" in found and "0.000 to 0.000" not in found
+    assert "No change that these items could show: <b>capitals</b> accuracy, margin" in found

@@ -102,6 +102,17 @@ def test_gradients_are_finite_however_sure_the_models_are(scale):
         assert gradient_of(loss, student, *arguments).isfinite().all()
 
 
+@pytest.mark.parametrize("gap", [5.0, 20.0, 60.0])
+def test_stored_kl_draws_back_to_the_tail_however_sure_the_student_is(gap):
+    sure = torch.zeros(1, 50)
+    sure[0, 7] = gap + math.log(49)
+    stored = torch.tensor([[7, -1]]), torch.tensor([[0.5, 0.0]]).log(), torch.tensor([0.5])
+    gradient = gradient_of(stored_kl, sure, *stored)
+    expected = sure.softmax(-1)[0, 7].item() - 0.5
+    assert gradient[0, 7].item() == pytest.approx(expected, abs=1e-5)
+    assert gradient[0, 0].item() == pytest.approx(-expected / 49, abs=1e-5)
+
+
 def test_losses_of_half_precision_logits_are_float32():
     half = logits(9).bfloat16()
     for found in (forward_kl(half, half), next_token_loss(half, torch.arange(5))):

@@ -204,6 +204,56 @@ def test_rows_to_be_answered_by_the_trainee_are_prompts(trainee, files, tmp_path
     assert all(label == IGNORED for labels in rows["labels"] for label in labels)
 
 
+def asked_in(words):
+    return [{"prompt": "why " * count, "completion": "So"} for count in words]
+
+
+@pytest.mark.parametrize("too_long", ["cut", "leave_out"])
+def test_prompts_without_room_for_an_answer_are_left_out_whole(trainee, files, tmp_path, too_long):
+    part = files("task", asked_in((5, 30, 5))) | {"objective": "reverse_kl"}
+    settings = {"max_length": 100, "too_long": too_long}
+    options = {"training": settings, "rollouts": {"max_tokens": 30}}
+    mixture = made({"task": part}, trainee, tmp_path / "rows", **options)
+    counts = mixture.counts["task"]
+    assert (counts["rows"], counts["cut"], counts["left_out"]) == (2, 0, 1)
+    asks = trainee.tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+    for ids in mixture.dataset["input_ids"]:
+        assert ids[-len(asks) :] == asks and len(ids) <= 100 - 30
+
+
+def test_prompts_without_room_for_an_answer_are_refused(trainee, files, tmp_path):
+    part = files("task", asked_in((5, 30))) | {"objective": "reverse_kl"}
+    expected = r"parts.task: 1 of 2 rows are longer than 56 tokens.* beside an answer of rollouts"
+    with pytest.raises(SpecError, match=expected):
+        made({"task": part}, trainee, tmp_path / "rows", rollouts={"max_tokens": 200})
+    with pytest.raises(SpecError, match=r"rollouts.max_tokens: found 256, .* less than the 256"):
+        made({"task": part}, trainee, tmp_path / "rows", rollouts={"max_tokens": 256})
+
+
+def test_mixture_holds_what_the_steps_take_and_no_more(trainee, files, tmp_path):
+    parts = {"task": files("task", asked(20)), "other": files("other", asked(20))}
+    training = {"batch_rows": 2, "accumulate": 2, "max_steps": 2}
+    options = {"training": training, "launch": {"processes": 2}, "mix": {"by": "rows"}}
+    mixture = made(parts, trainee, tmp_path / "rows", **options)
+    assert len(mixture.dataset) == 16
+    for number, name in enumerate(parts):
+        rows = [row for row in mixture.dataset if row["part"] == number]
+        counts = mixture.counts[name]
+        assert (counts["used_rows"], counts["passes"]) == (8, 0.4) and len(rows) == 8
+        assert counts["used_tokens"] == sum(len(row["input_ids"]) for row in rows)
+
+
+def test_rows_are_known_by_what_is_in_them(trainee, files, tmp_path):
+    def digest(rows, folder="rows", **change):
+        part = files("task", rows) | change
+        return made({"task": part}, trainee, tmp_path / folder).sources["task"]["rows"]
+
+    whole = digest(asked(9))
+    assert digest(asked(9)) == digest(asked(9), "elsewhere") == whole
+    others = [row | {"completion": "So 0 " + "root " * 3} for row in asked(9)]
+    assert len({whole, digest(others), digest(asked(9), loss="all")}) == 3
+
+
 def test_bad_rows_are_counted_with_the_first(trainee, files, tmp_path):
     part = files("task", [*asked(3), {"prompt": 3}])
     part["data"]["max_bad_share"] = 0.5
