@@ -14,12 +14,12 @@ import numpy.typing as npt
 import torch
 
 from pipeline.retention.rows import Row, Watch, plan_batches
+from pipeline.sft.model import DTYPE, load_model
 from schemas.errors import ModelError
 from schemas.records import Ids
 
 Floats = npt.NDArray[np.float64]
 
-DTYPE = torch.float32
 _CPU_LOGITS = 1 << 26
 _GPU_LOGITS = 1 << 29
 """At most so many numbers come out of the head at once."""
@@ -153,23 +153,10 @@ def conditions() -> tuple[str, str]:
 
 
 def load_reader(location: str) -> Reader:
-    """The model in a directory, in float32 whatever its files say, so that what is compared is
-    computed alike: an original often lies in bfloat16, and what was trained from it does not."""
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    """The model in a directory."""
+    from transformers import GenerationConfig
 
-    device, _ = conditions()
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
-            location,
-            dtype=DTYPE,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ModelError(
-            f"No model could be loaded from {location}: {error}. Expected a causal language model "
-            "as transformers saves them."
-        ) from error
+    model = load_model(location)
     # What a model's files say of sampling has no say in what is measured.
     model.generation_config = GenerationConfig()
-    return Reader(model.to(device).eval(), location)
+    return Reader(model.to(conditions()[0]).eval(), location)

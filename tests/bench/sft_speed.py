@@ -21,9 +21,9 @@ from datasets import Dataset
 from jobs.prepare_model import packaged_location
 from jobs.trainee import load_trainee
 from jobs.training.output import stay_offline
+from pipeline.sft.model import load_model
 from pipeline.sft.rows.prepare import Mixture
 from pipeline.sft.training.train import train
-from pipeline.sft.training.tuning import load_model
 from schemas.sft_spec import SftSpec
 
 SEED = 0

@@ -5,8 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transformers import GenerationConfig
-from transformers.utils import logging as of_transformers
 
+from pipeline.sft.model import load_model
 from pipeline.sft.trainee import Trainee
 from pipeline.sft.training import checkpoints
 from pipeline.sft.training.batches import Collator
@@ -15,7 +15,7 @@ from pipeline.sft.training.provenance import Provenance, is_taught
 from pipeline.sft.training.rollouts import Sampling
 from pipeline.sft.training.settings import settings, steps_of, tensorboard
 from pipeline.sft.training.trainer import Course, MixtureTrainer, Part
-from pipeline.sft.training.tuning import load_model, make_teacher, stop, stopped, tuned
+from pipeline.sft.training.tuning import make_teacher, stop, stopped, tuned
 from pipeline.sft.training.watch import Watch
 from schemas.sft_spec import SftSpec
 
@@ -36,7 +36,6 @@ def make_trainer(
     asked: Asked, made: Provenance, pending: Mapping[str, Any] | None
 ) -> MixtureTrainer:
     """A trainer at its start, or with the pending figures of the checkpoint it will go on from."""
-    of_transformers.disable_progress_bar()
     spec, trainee = asked.spec, asked.trainee
     steps = steps_of(spec.training, len(asked.mixture.dataset))
     # Before anything else: it sets up the devices and the processes.

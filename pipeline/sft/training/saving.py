@@ -6,8 +6,9 @@ from typing import Any
 
 from transformers import AutoConfig
 
+from pipeline.sft.model import load_model
 from pipeline.sft.training.provenance import Provenance
-from pipeline.sft.training.tuning import finished, load_model
+from pipeline.sft.training.tuning import finished
 from schemas.sft_spec import TuningSpec
 
 _GENERATION = "generation_config.json"

@@ -4,38 +4,18 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
+from pipeline.sft.model import load_model
 from schemas.errors import ModelError, SpecError
 from schemas.sft_spec import LoraSpec, TuningSpec
 
 _SHOWN = 3
 _ALL_LINEAR = "all-linear"
-
-
-def load_model(location: str) -> Any:
-    """The causal language model of a local directory, its weights in float32."""
-    from transformers import AutoModelForCausalLM
-
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            Path(location.removeprefix("file://")).expanduser(),
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"{location}: no model could be loaded from there: {reason} Expected the directory of "
-            "a causal language model with config.json and *.safetensors, of a kind that the "
-            "installed transformers knows without code of the model's own."
-        ) from error
 
 
 def tuned(model: Any, tuning: TuningSpec, seed: int) -> Any:

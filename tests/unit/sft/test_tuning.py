@@ -1,17 +1,20 @@
 """Which weights move, one process and one device, what is given back: without any training."""
 
 import gc
+import shutil
 import weakref
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from jobs.training import launch
+from pipeline.sft.model import load_model
 from pipeline.sft.training import settings
 from pipeline.sft.training.devices import free
 from pipeline.sft.training.steps import Steps
-from pipeline.sft.training.tuning import load_model, make_teacher, tuned
-from schemas.errors import SpecError
+from pipeline.sft.training.tuning import make_teacher, tuned
+from schemas.errors import ModelError, SpecError
 from schemas.sft_spec import TuningSpec
 from tests.sft_rows import Listener, make_sft_spec
 from tests.tiny_llama import tiny_llama
@@ -98,3 +101,12 @@ def test_several_processes_find_the_device_free(start, tmp_path, monkeypatch):
     monkeypatch.setattr(launch, "_torchrun", lambda spec, folder: found.append(left()) or 0)
     launch.launch(make_sft_spec(start, tmp_path, launch={"processes": 1}), Listener())
     assert found == [None]
+
+
+def test_weights_that_are_pickles_are_never_loaded(start, tmp_path):
+    shutil.copytree(start, tmp_path / "pickled")
+    weights = load_file(tmp_path / "pickled" / "model.safetensors")
+    (tmp_path / "pickled" / "model.safetensors").unlink()
+    torch.save(weights, tmp_path / "pickled" / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"\.safetensors"):
+        load_model(str(tmp_path / "pickled"))
