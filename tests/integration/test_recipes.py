@@ -29,9 +29,10 @@ from tests.builders import (
     rows_of,
     run_scripted,
 )
+from tests.packaged import specs_with
 
 FOLDER = REPOSITORY / "jobs" / "specs"
-SPECS = sorted(FOLDER.rglob("*.yaml"))
+SPECS = specs_with("generation")
 TOPICS, OF_TOPICS = FOLDER / "topics.yaml", FOLDER / "balance-topics.yaml"
 DATA = FOLDER / "data" / "everyday.jsonl"
 
@@ -45,6 +46,7 @@ def small(file: Path, **execution: Any) -> RunSpec:
     for level in generation["levels"]:
         level["fanout"] = min(level.get("fanout", 1), 3)
         level["max_tokens"] = 100
+    generation["model"]["context"] = max(generation["model"]["context"], 1024)
     if "trees" in generation.get("roots", {}):
         generation["roots"]["trees"] = min(generation["roots"]["trees"], 3)
     for group in content["execution"]["engines"].values():
