@@ -105,12 +105,12 @@ def run(args: argparse.Namespace) -> int:
 def check_format(args: argparse.Namespace, view: View) -> None:
     """An error where a run has no such rows."""
     recipe = view.run.recipe.name
-    if args.format == "messages" and view.is_text:
+    if args.format == "messages" and view.run.is_text:
         raise UserError(
             f"--format messages: the trees of recipe {recipe} are plain texts without roles; "
             "expected --format text (or preference, or nodes)."
         )
-    if args.format == "text" and not view.is_text:
+    if args.format == "text" and not view.run.is_text:
         raise UserError(
             f"--format text: the trees of recipe {recipe} are conversations, whose text depends on "
             "a trainer's template; expected --format messages (or preference, or nodes)."
@@ -132,7 +132,7 @@ def _tables(
     elif args.format == "preference":
         score = _score(args, view)
         rows = preference_rows(view, store, snapshot, score, only_kept=args.only_kept)
-        yield from in_tables(rows, preference_schema(chats=not view.is_text))
+        yield from in_tables(rows, preference_schema(chats=not view.run.is_text))
     else:
         as_row, schema = _OF_LEAVES[args.format]
         rows = (as_row(view, *walk) for walk in walks(store, snapshot))

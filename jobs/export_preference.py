@@ -125,7 +125,7 @@ def _row(view: View, root: Root, found: Preference) -> Row:
 
 def _prompt(view: View, root: Root, found: Preference) -> str | list[Row]:
     said = messages(root, found.path, view.between)
-    if view.is_text:
+    if view.run.is_text:
         return view.text("text", "".join(message.text for message in said))
     return view.messages([*said, *introduced(found.level, view.between)])
 
@@ -148,6 +148,6 @@ def _said(view: View, answer: Answer | None) -> str | list[Row] | None:
     if answer is None:
         return None
     node = answer.candidate
-    if view.is_text:
+    if view.run.is_text:
         return view.text(node.role, node.text)
     return view.messages([Message(node.role, node.text)])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,7 +18,6 @@ from schemas.records import Candidate, Message, Role, Root
 from schemas.root_table import from_root_table
 
 Row = dict[str, Any]
-ROLES = get_args(Role)
 NOT_SHOWN = ("token_logprobs", "scores")
 
 
@@ -56,21 +55,15 @@ class View:
     run: Run
     between: tuple[str | None, ...]
     """By level, what the run itself says before each turn."""
-    is_text: bool
-    """Trees are plain texts, without a chat."""
-    masked: frozenset[str]
-    """Roles whose personal data are masked."""
 
     @classmethod
     def of(cls, run: Run) -> "View":
         """That of a run."""
-        masked = frozenset(role for role in ROLES if run.spec.curation.masks(role))
-        is_text = run.recipe.rule(run.spec, 1).role == "text"
-        return cls(run, said_between(run), is_text, masked)
+        return cls(run, said_between(run))
 
     def text(self, role: Role, text: str) -> str:
         """A text, with personal data masked where the spec says so for its role."""
-        return mask(text) if role in self.masked else text
+        return mask(text) if role in self.run.masked else text
 
     def messages(self, said: Iterable[Message]) -> list[Row]:
         """Messages as chat templates take them."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, get_args
 
 from pipeline.tree.recipe import LevelRule, Recipe, rules_of
 from schemas.dialect import Dialect
 from schemas.generation_spec import GenerationSpec
-from schemas.records import Frame, Ids, Opening
+from schemas.records import Frame, Ids, Opening, Role
 
 
 class Speller(Protocol):
@@ -56,6 +56,16 @@ class Run:
     def rules(self) -> tuple[LevelRule, ...]:
         """By level, from 1, how its children are asked for."""
         return rules_of(self.recipe, self.spec)
+
+    @property
+    def is_text(self) -> bool:
+        """Trees are plain texts, without a chat."""
+        return self.rules[0].role == "text"
+
+    @cached_property
+    def masked(self) -> frozenset[Role]:
+        """Roles whose personal data are masked for readers."""
+        return frozenset(role for role in get_args(Role) if self.spec.curation.masks(role))
 
     def tongue(self, group: str) -> int:
         """What the model of an engine group speaks."""

@@ -71,7 +71,7 @@ def _teller(
                 "run.tokens: found template with objective stored_kl; expected sampled: the run's "
                 "distributions are over the ids that were sampled, and no others."
             )
-        if not sealed.is_text:
+        if not sealed.run.is_text:
             require_chat(trainee.dialect, trainee.location)
         return Retold(sealed, loss, trainee)
     tongue = _own_tongue(sealed, trainee)

@@ -45,7 +45,8 @@ class Retold:
         """The row as the trainee spells it."""
         where = self._sealed.where(row.path[-1])
         try:
-            ids, learned = self._text(root, row) if self._sealed.is_text else self._chat(root, row)
+            told = self._text if self._sealed.run.is_text else self._chat
+            ids, learned = told(root, row)
         except ModelError as error:
             return BadRow(where=where, why=str(error))
         return example_of(ids, learned, where)

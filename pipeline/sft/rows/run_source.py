@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from pipeline.sft.trainee import Trainee
 from pipeline.storage.snapshots import (
@@ -34,19 +33,9 @@ class SealedRun:
     mask: Callable[[str], str]
     """A text with its personal data masked."""
 
-    @cached_property
-    def is_text(self) -> bool:
-        """Trees are plain texts, without a chat."""
-        return self.run.rules[0].role == "text"
-
-    @cached_property
-    def masked(self) -> frozenset[Role]:
-        """Roles whose personal data the run's spec masks for readers."""
-        return frozenset(role for role in get_args(Role) if self.run.spec.curation.masks(role))
-
     def shown(self, role: Role, text: str) -> str:
         """A text as readers may see it, by who says it."""
-        return self.mask(text) if role in self.masked else text
+        return self.mask(text) if role in self.run.masked else text
 
     def where(self, node: Candidate) -> str:
         """A node, or the row that ends with it, for people."""
@@ -122,7 +111,7 @@ def _notes(sealed: SealedRun, trainee: Trainee) -> Iterator[str]:
             "one that was not finished"
         )
     templates = {sealed.models[i].template for i in writers(sealed.run)}
-    if not sealed.is_text and trainee.dialect.template not in templates:
+    if not sealed.run.is_text and trainee.dialect.template not in templates:
         yield "its turns were sampled between other markers than the trainee's chat template has"
     if snapshot.biases:
         yield f"no unbiased sample of what its model writes: {', '.join(snapshot.biases)}"

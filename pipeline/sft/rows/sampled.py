@@ -69,7 +69,7 @@ class Sampled:
 
     def _joins_to_masked(self, root: Root, path: Sequence[Candidate]) -> bool:
         """Whether parts of a plain text, each harmless, are not so together."""
-        if "text" not in self._sealed.masked or path[-1].role != "text":
+        if "text" not in self._sealed.run.masked or path[-1].role != "text":
             return False
         parts = [*(message.text for message in root.frame), *(node.text for node in path[1:])]
         return self._is_masked("text", "".join(parts))
