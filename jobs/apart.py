@@ -18,7 +18,6 @@ import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from schemas.errors import ArboristError
@@ -115,7 +114,7 @@ def _inside(
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # A terminal's signals go to the one that leads, which decides and tells.
     os.setsid()
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
     def tell(note: Note) -> None:
         with contextlib.suppress(BrokenPipeError):
@@ -133,10 +132,6 @@ def _inside(
         traceback.print_exc()
         tell({"error": f"{type(error).__name__}: {error} (the whole story is in {log})"})
         sys.exit(1)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:

@@ -6,17 +6,14 @@ is going on at once, wherever it is; so they do once waves are to be dropped, wh
 """
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
+from jobs.signals import answer, taken
 from pipeline.watch import Stop
 from schemas.errors import ArboristError, Evicted, Interrupted
-
-_STDERR = 2
 
 _LEAST_S = 2.0
 """What engines get to free their devices, where a scheduler is about to kill."""
@@ -65,23 +62,18 @@ class StopSwitch:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over, and give them back."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-            self._end_if_asked()
-        except KeyboardInterrupt:
-            raise self._error() from None
-        except ArboristError as error:
-            if self.stop not in (Stop.LEAVE, Stop.EVICT) or isinstance(error, Interrupted):
-                raise
-            raise Evicted(
-                f"{_evicted('with no wave in flight')} On the way out: {error}"
-            ) from error
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """Inside, who is told to stop is ended, with an error that says how."""
+        with taken(self._on_signal):
+            try:
+                yield
+                self._end_if_asked()
+            except KeyboardInterrupt:
+                raise self._error() from None
+            except ArboristError as error:
+                if self.stop not in (Stop.LEAVE, Stop.EVICT) or isinstance(error, Interrupted):
+                    raise
+                words = _evicted("with no wave in flight")
+                raise Evicted(f"{words} On the way out: {error}") from error
 
     @contextmanager
     def heeded(self) -> Iterator[None]:
@@ -103,15 +95,14 @@ class StopSwitch:
         finally:
             self._at_once = False
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int) -> None:
         dropped = self.stop.drops
         ending = dropped or (self._at_once and self._stop is Stop.NO)
         words = self.ask(number)
         if dropped:
             words = "at once"
         if dropped or not self._at_once:
-            # Not print, which must not be entered again while it prints.
-            os.write(_STDERR, f"\narborist: stopping, {words}\n".encode())
+            answer(f"stopping, {words}")
         if ending:
             raise _Ended
 

@@ -3,8 +3,8 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
+from jobs.signals import taken
 from schemas.errors import Evicted, Interrupted
 
 Stop = Callable[[bool], None]
@@ -20,15 +20,10 @@ class Stopping:
 
     @contextmanager
     def listening(self, *stops: Stop) -> Iterator[None]:
-        """Take the signals over, and give them back."""
+        """Take the signals over, and pass them on to what can be stopped."""
         self._stops = stops
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
+        with taken(self._on_signal):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def heed(self) -> None:
         """Raise where a stop was asked for."""
@@ -39,7 +34,7 @@ class Stopping:
             raise Evicted(f"Stopped by SIGTERM; {words}")
         raise Interrupted(f"Stopped as asked; {words}")
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int) -> None:
         self._asked.append(number)
         for stop in self._stops:
             stop(len(self._asked) > 1)

@@ -1,14 +1,11 @@
 """How a person or a scheduler stops a training: a checkpoint first, and once more at once."""
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
+from jobs.signals import answer, taken
 from schemas.errors import Evicted, Interrupted
-
-_STDERR = 2
 
 
 class TrainingStop:
@@ -26,19 +23,15 @@ class TrainingStop:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the signals over, and give them back; say which one it was that ended it."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.signal(number, self._on_signal) for number in numbers}
-        try:
-            yield
-        except Interrupted as error:
-            raise self._error(str(error)) from error
-        except KeyboardInterrupt:
-            words = "Stopped at once; the same command goes on from the last checkpoint."
-            raise self._error(words) from None
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """Take the signals over; say which one it was that ended it."""
+        with taken(self._on_signal):
+            try:
+                yield
+            except Interrupted as error:
+                raise self._error(str(error)) from error
+            except KeyboardInterrupt:
+                words = "Stopped at once; the same command goes on from the last checkpoint."
+                raise self._error(words) from None
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -49,13 +42,12 @@ class TrainingStop:
         finally:
             self._between_steps = False
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int) -> None:
         again = self.asked
         self._asked.append(number)
         if again or not self._between_steps:
             raise KeyboardInterrupt
-        # Not print, which must not be entered again while it prints.
-        os.write(_STDERR, b"\narborist: saving a checkpoint to stop; once more stops at once\n")
+        answer("saving a checkpoint to stop; once more stops at once")
 
     def _error(self, words: str) -> Interrupted:
         return Evicted(words) if signal.SIGTERM in self._asked else Interrupted(words)
