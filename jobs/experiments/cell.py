@@ -141,13 +141,15 @@ def _counted(spec: SftSpec, dataset: Any) -> CountedRows:
     import numpy as np
     import pyarrow.compute as pc
 
+    from pipeline.sft.example import IGNORED
+
     hasher, tokens, learned, parts = hashlib.sha256(), [], [], []
     for batch in dataset.with_format("arrow").iter(batch_size=1000):
         ids, labels = batch["input_ids"], batch["labels"]
         lengths = pc.list_value_length(ids).to_numpy()
         flat = pc.list_flatten(labels).to_numpy()
         ends = np.cumsum(lengths)
-        carried = np.concatenate([[0], np.cumsum(flat != -100)])
+        carried = np.concatenate([[0], np.cumsum(flat != IGNORED)])
         learned += (carried[ends] - carried[ends - lengths]).tolist()
         tokens += lengths.tolist()
         parts += batch["part"].to_pylist()

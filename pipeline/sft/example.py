@@ -1,11 +1,18 @@
 """An example: one row of token ids, which of them are learned, and what stands behind it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from schemas.records import Ids, TopLogprobs
+
+IGNORED = -100
+"""The label of an id that carries no loss."""
+NO_TOKEN = -1
+"""Fills up a row with fewer likely tokens than others beside it."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -39,3 +46,17 @@ class Example:
             top = TopLogprobs(ids[:few], logprobs[:few], tail[:few])
             targets = Targets(targets.at[:few], top)
         return Example(self.ids[:length], self.learned[:length], self.source, targets)
+
+
+def stacked(tops: Sequence[TopLogprobs]) -> TopLogprobs:
+    """One table of all positions, as wide as the widest."""
+    width = max(top.ids.shape[1] for top in tops)
+    return TopLogprobs(
+        np.concatenate([_widened(top.ids, width, NO_TOKEN) for top in tops]),
+        np.concatenate([_widened(top.logprobs, width, -np.inf) for top in tops]),
+        np.concatenate([top.tail for top in tops]),
+    )
+
+
+def _widened(rows: npt.NDArray[Any], width: int, filler: float) -> npt.NDArray[Any]:
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])), constant_values=filler)

@@ -20,11 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.sft.example import Example
+from pipeline.sft.example import IGNORED, Example
 from schemas.errors import StoreError
-
-IGNORED = -100
-"""The label of an id that carries no loss."""
 
 _ROWS_AT_ONCE = 512
 _INTS, _FLOATS = pa.list_(pa.int32()), pa.list_(pa.float32())

@@ -2,12 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.sft.example import Targets
+from pipeline.sft.example import Targets, stacked
 from pipeline.sft.rows.path_ids import PathIds
 from pipeline.storage.shards import read_logprobs
 from pipeline.storage.store import Store
@@ -15,11 +13,6 @@ from schemas.errors import CorruptData
 from schemas.manifest import ShardEntry, Snapshot
 from schemas.records import Candidate, TopLogprobs
 from schemas.wave_id import WaveId
-
-Number = TypeVar("Number", np.int32, np.float32)
-
-NO_TOKEN = -1
-"""Fills up a row with fewer likely tokens than others beside it."""
 
 
 class Distributions:
@@ -79,19 +72,4 @@ def targets_of(
             tops.append(TopLogprobs(ids[: len(at)], logprobs[: len(at)], tail[: len(at)]))
     if not sum(map(len, places)):
         return None
-    return Targets(np.concatenate(places), _stacked(tops))
-
-
-def _stacked(tops: Sequence[TopLogprobs]) -> TopLogprobs:
-    """One table of all positions, as wide as the widest."""
-    width = max(top.ids.shape[1] for top in tops)
-    return TopLogprobs(
-        np.concatenate([_wider(top.ids, width, NO_TOKEN) for top in tops]),
-        np.concatenate([_wider(top.logprobs, width, -np.inf) for top in tops]),
-        np.concatenate([top.tail for top in tops]),
-    )
-
-
-def _wider(rows: npt.NDArray[Number], width: int, nothing: float) -> npt.NDArray[Number]:
-    missing = width - rows.shape[1]
-    return np.pad(rows, ((0, 0), (0, missing)), constant_values=nothing) if missing else rows
+    return Targets(np.concatenate(places), stacked(tops))

@@ -9,10 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-IGNORED = -100
-"""The label of an id that carries no loss."""
+from pipeline.sft.example import IGNORED, stacked
+from schemas.records import TopLogprobs
+
 NOBODY = -1
-"""The part and the row of what only fills up a batch; the id of a stored token that is none."""
+"""The part and the row of what only fills up a batch."""
 
 Row = Mapping[str, Any]
 Ids = npt.NDArray[np.int64]
@@ -57,7 +58,7 @@ class Collator:
             if int(row["part"]) in self.stored
         ]
         if targets:
-            batch |= _stacked(targets)
+            batch |= _stored(targets)
         return padded(ids, labels, self.pad_id) | batch
 
     def _nothing(self) -> dict[str, Tensor]:
@@ -93,7 +94,7 @@ def counts(batches: Iterable[Mapping[str, Tensor]], parts: int) -> Tensor:
     return total
 
 
-def _targets(row: Row, labels: Ids) -> tuple[npt.NDArray[Any], ...]:
+def _targets(row: Row, labels: Ids) -> TopLogprobs:
     """Those at learned ids; what has none is not learned."""
     at = _ids(row["target_at"])
     k = len(row["target_ids"]) // max(1, len(at))
@@ -101,25 +102,14 @@ def _targets(row: Row, labels: Ids) -> tuple[npt.NDArray[Any], ...]:
     with_target[at] = True
     labels[~with_target] = IGNORED
     taken = (labels[at] != IGNORED) & (at > 0)
-    ids = np.asarray(row["target_ids"]).reshape(len(at), k)[taken]
+    ids = np.asarray(row["target_ids"], np.int32).reshape(len(at), k)[taken]
     logprobs = np.asarray(row["target_logprobs"], np.float32).reshape(len(at), k)[taken]
-    return ids, logprobs, np.asarray(row["target_tail"], np.float32)[taken]
+    return TopLogprobs(ids, logprobs, np.asarray(row["target_tail"], np.float32)[taken])
 
 
-def _stacked(targets: Sequence[tuple[npt.NDArray[Any], ...]]) -> dict[str, Tensor]:
-    """One below the other; those with fewer tokens are filled up."""
-    widest = max(ids.shape[1] for ids, _, _ in targets)
-    ids = [_widened(ids, widest, NOBODY) for ids, _, _ in targets]
-    logprobs = [_widened(logprobs, widest, -np.inf) for _, logprobs, _ in targets]
-    return {
-        "target_ids": torch.from_numpy(np.concatenate(ids).astype(np.int64)),
-        "target_logprobs": torch.from_numpy(np.concatenate(logprobs)),
-        "target_tail": torch.from_numpy(np.concatenate([tail for _, _, tail in targets])),
-    }
-
-
-def _widened(array: npt.NDArray[Any], width: int, filler: float) -> npt.NDArray[Any]:
-    return np.pad(array, ((0, 0), (0, width - array.shape[1])), constant_values=filler)
+def _stored(targets: Sequence[TopLogprobs]) -> dict[str, Tensor]:
+    ids, logprobs, tail = map(torch.from_numpy, stacked(targets))
+    return {"target_ids": ids.long(), "target_logprobs": logprobs, "target_tail": tail}
 
 
 def _ids(values: Any) -> Ids:

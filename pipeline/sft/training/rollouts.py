@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.sft.training.batches import IGNORED, Ids, learned, padded
+from pipeline.sft.example import IGNORED
+from pipeline.sft.training.batches import Ids, learned, padded
 from schemas.sft_spec import RolloutSpec
 
 
