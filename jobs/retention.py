@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from jobs.json_output import kept_for_json
 from jobs.sealed_runs import opener
-from jobs.spec_file import told
+from jobs.spec_file import validated
 from jobs.spec_yaml import read_yaml
 from jobs.trainee import load_trainee
 from jobs.training.output import check_installed, stay_offline
@@ -90,10 +90,7 @@ def _read(location: str) -> _File:
             f"{location}: found no section `retention:` with items to measure; expected one, as "
             "`arborist retention --help` shows it."
         )
-    try:
-        return _File.model_validate(content)
-    except ValidationError as error:
-        raise SpecError(f"{location}: {told(error, _File)}") from error
+    return validated(_File, content, location)
 
 
 def _measured(args: argparse.Namespace, file: _File) -> Measured | Retention:

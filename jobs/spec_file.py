@@ -4,14 +4,16 @@ import difflib
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from jobs.recipes import load_recipe, with_defaults
-from jobs.spec_yaml import read_yaml
+from jobs.spec_yaml import read_mapping
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _OF_KEY = "[key]"
 _SECRETIVE = {"storage_options", "args"}
@@ -21,12 +23,7 @@ _LONGEST = 120
 
 def load_spec(location: str) -> RunSpec:
     """The spec in a file; `SpecError` names the key, what was found and what was expected."""
-    content = read_yaml(location)
-    if not isinstance(content, dict):
-        raise SpecError(
-            f"{location}: found {type(content).__name__}, expected the two sections "
-            "`generation:` and `execution:`."
-        )
+    content = read_mapping(location, "the two sections `generation:` and `execution:`")
     return parse_spec(content, name=location, beside=Path.cwd())
 
 
@@ -43,10 +40,18 @@ def parse_spec(content: dict[str, Any], *, name: str, beside: Path | None = None
     except SpecError as error:
         raise SpecError(f"{name}: {error}") from error
     except ValidationError as error:
-        raise SpecError(f"{name}: {told(error)}") from error
+        raise SpecError(f"{name}: {_told(error, RunSpec)}") from error
 
 
-def told(error: ValidationError, spec: type[BaseModel] = RunSpec) -> str:
+def validated(spec: type[Model], content: Any, where: str) -> Model:
+    """The content as a spec; `SpecError` says where it is wrong."""
+    try:
+        return spec.model_validate(content)
+    except ValidationError as error:
+        raise SpecError(f"{where}: {_told(error, spec)}") from error
+
+
+def _told(error: ValidationError, spec: type[BaseModel]) -> str:
     """What is wrong with the keys of a spec, as sentences."""
     errors = _causes([dict(e) for e in error.errors()])
     found = "; ".join(_sentence(e, spec) for e in errors[:5])

@@ -94,6 +94,14 @@ def read_yaml(location: str) -> Any:
         raise SpecError(f"{location}: not a YAML file: {_told(error)}") from error
 
 
+def read_mapping(location: str, expected: str) -> dict[str, Any]:
+    """The one mapping in a file; `SpecError` says what was expected in it."""
+    content = read_yaml(location)
+    if not isinstance(content, dict):
+        raise SpecError(f"{location}: found {type(content).__name__}, expected {expected}.")
+    return content
+
+
 def parse_yaml(written: str) -> Any:
     """The one value in a text; raises one of `BROKEN` where there is none."""
     return yaml.load(written, Loader=_PlainLoader)

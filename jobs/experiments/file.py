@@ -3,10 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
-from jobs.spec_file import load_spec, told
-from jobs.spec_yaml import read_text, read_yaml
+from jobs.spec_file import load_spec, validated
+from jobs.spec_yaml import read_mapping, read_text
 from pipeline.experiment.overlay import arm_content, named_runs, refused, with_seed
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
@@ -52,16 +50,8 @@ class Experiment(NamedTuple):
 
 def load_experiment(location: str) -> Experiment:
     """The experiment in a file; `SpecError` names the arm and the key."""
-    content = read_yaml(location)
-    if not isinstance(content, dict):
-        raise SpecError(
-            f"{location}: found {type(content).__name__}, expected the sections `output:`, "
-            "`base:`, `arms:` and `seeds:`."
-        )
-    try:
-        spec = ExperimentSpec.model_validate(content)
-    except ValidationError as error:
-        raise SpecError(f"{location}: {told(error, ExperimentSpec)}") from error
+    content = read_mapping(location, "the sections `output:`, `base:`, `arms:` and `seeds:`")
+    spec = validated(ExperimentSpec, content, location)
     arms = {name: _arm(location, spec, name) for name in spec.arms}
     _check_measures(location, next(iter(arms.values())))
     used = {name for arm in arms.values() for name in arm.runs}
@@ -77,10 +67,8 @@ def _arm(location: str, spec: ExperimentSpec, name: str) -> Arm:
     if "output" in spec.base:
         raise SpecError(f"{location}: base.output: expected none; each cell has its own folder.")
     content = arm_content(spec.base, overlay)
-    try:
-        SftSpec.model_validate(content | {"output": spec.output})
-    except ValidationError as error:
-        raise SpecError(f"{where} (base and overlay together): {told(error, SftSpec)}") from error
+    whole = content | {"output": spec.output}
+    validated(SftSpec, whole, f"{where} (base and overlay together)")
     if spec.task not in content["parts"]:
         raise SpecError(
             f"{where}.parts: found {', '.join(content['parts'])}, expected {spec.task} among "

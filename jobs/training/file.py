@@ -3,32 +3,25 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from jobs.prepare_model import packaged_location
-from jobs.spec_file import told
-from jobs.spec_yaml import read_yaml
-from schemas.errors import LocationError, SpecError
+from jobs.spec_file import validated
+from jobs.spec_yaml import read_mapping
+from schemas.errors import LocationError
 from schemas.sft_spec import SftSpec
 
 
 def load_sft(location: str) -> SftSpec:
     """The spec in a file; `SpecError` names the key, what was found and what was expected."""
-    content = read_yaml(location)
-    if not isinstance(content, dict):
-        raise SpecError(
-            f"{location}: found {type(content).__name__}, expected `model:`, `output:`, `parts:` "
-            "and what else a training needs; jobs/specs/sft-demo.yaml is one to start from."
-        )
-    return parse_sft(content, name=location)
+    expected = (
+        "`model:`, `output:`, `parts:` and what else a training needs; jobs/specs/sft-demo.yaml is "
+        "one to start from"
+    )
+    return parse_sft(read_mapping(location, expected), name=location)
 
 
 def parse_sft(content: dict[str, Any], *, name: str) -> SftSpec:
     """The spec in a mapping, its packaged models by their directories."""
-    try:
-        spec = SftSpec.model_validate(content)
-    except ValidationError as error:
-        raise SpecError(f"{name}: {told(error, SftSpec)}") from error
+    spec = validated(SftSpec, content, name)
     if "://" in spec.output.removeprefix("file://"):
         raise LocationError(
             f"{name}: output: found {spec.output}, expected a folder of this machine's; copy the "
