@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from jobs.json_output import kept_for_json
-from jobs.training.file import load_sft, output_of
+from jobs.training.file import load_sft
 from jobs.training.held_out import seen_in_training
 from jobs.training.measure import Measuring
 from jobs.training.output import alone, check_installed, check_resumable, clear, stay_offline
@@ -23,6 +23,7 @@ from jobs.training.report import (
     write_retention,
 )
 from jobs.training.stop import TrainingStop
+from pipeline.sft.training.places import local
 from schemas.sft_spec import SftSpec
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, spec: SftSpec, out: TextIO) -> dict[str, Any]:
-    stop, output = TrainingStop(), output_of(spec)
+    stop, output = TrainingStop(), local(spec.output)
     with stop.listening(), alone(output):
         if args.anew:
             clear(output)
@@ -131,7 +132,7 @@ class Session:
         write_retention(spec, figures, retention)
         if retention.changes:
             progress.say(retention_text(retention))
-        output = output_of(spec)
+        output = local(spec.output)
         progress.say(f"trained {trained.steps:,} steps; the model lies in {trained.folder}")
         progress.say(f"report: {output / REPORT}, {output / PAGE}")
         return figures

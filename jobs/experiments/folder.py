@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from jobs.training.file import load_sft
 from jobs.training.output import ROWS
 from pipeline.experiment.cells import Cell
+from pipeline.sft.training.places import local
 from schemas.curation_spec import Strict
 from schemas.experiment_result import CellResult
 from schemas.sft_spec import SftSpec
@@ -92,7 +93,7 @@ class ExperimentFolder:
     """The whole one."""
 
     def __init__(self, location: str) -> None:
-        self.root = Path(location.removeprefix("file://")).expanduser()
+        self.root = local(location)
         self.original = self.root / "original"
         self.runs_file = self.root / "runs.json"
 

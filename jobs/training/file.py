@@ -1,6 +1,5 @@
 """Read a YAML file into an SftSpec, or say what is wrong with which key."""
 
-from pathlib import Path
 from typing import Any
 
 from jobs.prepare_model import packaged_location
@@ -29,8 +28,3 @@ def parse_sft(content: dict[str, Any], *, name: str) -> SftSpec:
         )
     teacher = spec.teacher and packaged_location(spec.teacher)
     return spec.model_copy(update={"teacher": teacher})
-
-
-def output_of(spec: SftSpec) -> Path:
-    """The folder that everything goes to."""
-    return Path(spec.output.removeprefix("file://")).expanduser()

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jobs.training.file import output_of
 from jobs.training.output import LAUNCH, stay_offline
 from jobs.training.relay import Relay, Relayed
+from pipeline.sft.training.places import local
 from pipeline.sft.training.watch import Watch
 from schemas.errors import ArboristError, Diverged, Evicted, Interrupted, SpecError
 from schemas.sft_spec import SftSpec
@@ -25,7 +25,7 @@ _REPOSITORY = Path(__file__).parents[2]
 def launch(spec: SftSpec, watch: Watch) -> None:
     """Train by as many processes as the spec says, and come back when all are done."""
     _check_devices(spec)
-    folder = output_of(spec) / LAUNCH
+    folder = local(spec.output) / LAUNCH
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob("outcome-*.json"):
         leftover.unlink()

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from jobs.sealed_runs import opener
 from jobs.trainee import load_trainee
-from jobs.training.file import output_of
 from jobs.training.progress import TrainingProgress
+from pipeline.sft.training.places import local
 from schemas.retention import Measured, Retention
 from schemas.sft_spec import SftSpec
 
@@ -24,7 +24,7 @@ class Measuring:
 
     def __init__(self, spec: SftSpec, trainee: "Trainee", progress: TrainingProgress) -> None:
         self._spec, self._trainee, self._progress = spec, trainee, progress
-        self._file = output_of(spec) / "before.json"
+        self._file = local(spec.output) / "before.json"
 
     def before(self) -> Measured:
         """The trainee's, which an earlier attempt may have made of the very same."""
@@ -40,7 +40,7 @@ class Measuring:
             return self._compared(model)
         from pipeline.sft.training.saving import merge_into
 
-        merged = output_of(self._spec) / ".merged"
+        merged = local(self._spec.output) / ".merged"
         merge_into(merged, model, Path(self._trainee.location))
         try:
             return self._compared(merged)

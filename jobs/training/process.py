@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from jobs.sealed_runs import opener
 from jobs.trainee import load_trainee
-from jobs.training.file import output_of
 from jobs.training.output import ROWS
+from pipeline.sft.training.places import local
 from schemas.sft_spec import SftSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def prepared(spec: SftSpec, watch: "Watch") -> tuple["Trainee", "Mixture"]:
 
     trainee = load_trainee(spec.model)
     opened = opener(spec.storage_options)
-    return trainee, prepare(spec, trainee, output_of(spec) / ROWS, watch, opened)
+    return trainee, prepare(spec, trainee, local(spec.output) / ROWS, watch, opened)
 
 
 def train_here(spec: SftSpec, watch: "Watch") -> "Trained":

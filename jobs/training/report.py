@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.training.file import output_of
 from jobs.training.held_out import seen_in_training
+from pipeline.sft.training.places import local
 from schemas.retention import Retention
 from schemas.sft_spec import SftSpec
 
@@ -86,7 +86,7 @@ def write_report(
         "seconds": dict(seconds),
         "log": trained.log,
     }
-    _write(output_of(spec) / REPORT, json.dumps(figures, indent=1))
+    _write(local(spec.output) / REPORT, json.dumps(figures, indent=1))
     return figures
 
 
@@ -94,7 +94,7 @@ def write_retention(spec: SftSpec, figures: dict[str, Any], retention: Retention
     """Add what was kept and learned to the report, and draw its page."""
     from pipeline.retention.page import Story, page
 
-    output = output_of(spec)
+    output = local(spec.output)
     figures["retention"] = retention.model_dump(mode="json")
     _write(output / REPORT, json.dumps(figures, indent=1))
     story = Story(
