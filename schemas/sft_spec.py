@@ -14,6 +14,7 @@ from schemas.secrets import BELONG, secret_options
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Places = str | tuple[str, ...]
 Share = Annotated[float, Field(gt=0, le=1e9)]
+Loss = Literal["answers", "turns", "all"]
 Objective = Literal["next_token", "stored_kl", "model_kl", "reverse_kl"]
 
 TaskColumn = Literal["messages", "prompt", "completion", "system", "text"]
@@ -25,12 +26,15 @@ class LineariseSpec(Strict):
     each: Literal["node", "leaf"] = "node"
     """`node`: every kept turn carries loss in exactly one row, the first that holds it, and is
     context in all others. `leaf`: every row is a whole conversation and all its turns carry loss,
-    so what many leaves share counts many times."""
+    so what many leaves share counts many times. Either way, a turn that history has otherwise than
+    it was written (reasoning is stripped) carries loss only in a row that it ends; where none
+    does, it gets one of its own."""
     turns: Count | tuple[Count, ...] | None = None
     """Rounds of question and answer in a row: paths are cut after so many. Several numbers are
     mixed, evenly and by seed, over the leaves. None: down to the leaves."""
     per_opening: Count | None = None
-    """At most so many rows from one opening question, chosen by seed; None: all."""
+    """At most so many rows, those for such turns included, from one opening question, chosen by
+    seed; None: all. The question is the root where a user says it, else the first turn."""
 
 
 class DataSource(Strict):
@@ -68,7 +72,7 @@ class PartSpec(Strict):
     data: DataSource | None = None
     run: RunSource | None = None
     """One of the two."""
-    loss: Literal["answers", "turns", "all"] = "answers"
+    loss: Loss = "answers"
     """Which tokens carry loss: the assistant's, those of both who speak, or all there are. A plain
     text and a completion have one speaker only."""
     objective: Objective = "next_token"

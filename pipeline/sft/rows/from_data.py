@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.dialects.derive import require_chat
 from pipeline.sft.example import Example, Mask
-from pipeline.sft.rows.spelled import Loss, spell, spell_pair, spell_prompt, spell_text
+from pipeline.sft.rows.spelled import spell, spell_pair, spell_prompt, spell_text
 from pipeline.sft.rows.task_rows import Pair, Talk, TaskReader, Text
 from pipeline.sft.trainee import Trainee
 from pipeline.storage.records import BadRecord, Options, Record, read_records
@@ -15,7 +15,7 @@ from pipeline.storage.row_fields import bad_row
 from schemas.errors import ModelError, SpecError
 from schemas.manifest import BadRow
 from schemas.records import Ids, Message
-from schemas.sft_spec import DataSource
+from schemas.sft_spec import DataSource, Loss
 
 _SHOWN = 5
 

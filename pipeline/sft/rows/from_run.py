@@ -9,7 +9,7 @@ from typing import Protocol
 
 from pipeline.dialects.derive import require_chat
 from pipeline.sft.example import Example
-from pipeline.sft.rows.linearise import Loss, Order, Row, linearise
+from pipeline.sft.rows.linearise import Order, Row, linearise
 from pipeline.sft.rows.retold import Retold
 from pipeline.sft.rows.run_source import SealedRun, writers
 from pipeline.sft.rows.sampled import Sampled
@@ -22,7 +22,7 @@ from schemas.manifest import BadRow
 from schemas.node_table import from_table
 from schemas.records import Candidate, Root
 from schemas.root_table import from_root_table
-from schemas.sft_spec import RunSource
+from schemas.sft_spec import Loss, RunSource
 
 NOT_LEARNED = ("token_logprobs", "scores")
 

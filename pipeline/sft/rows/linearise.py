@@ -8,13 +8,12 @@ say in them.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from pipeline.tree.identity import unit_draw
 from schemas.records import Candidate
-from schemas.sft_spec import LineariseSpec
+from schemas.sft_spec import LineariseSpec, Loss
 
-Loss = Literal["answers", "turns", "all"]
 Path = Sequence[Candidate]
 """From the root down, the root included."""
 LastOnly = Callable[[Candidate], bool]

@@ -4,7 +4,7 @@ Texts in which the run masks something for readers are told with the masks in th
 """
 
 from pipeline.sft.example import Example, Mask
-from pipeline.sft.rows.linearise import Loss, Row
+from pipeline.sft.rows.linearise import Row
 from pipeline.sft.rows.path_ids import PathIds, TurnSpan, learned_ids
 from pipeline.sft.rows.run_source import SealedRun
 from pipeline.sft.rows.sampled import example_of
@@ -14,6 +14,7 @@ from pipeline.tree.conversations import messages, said_between
 from schemas.errors import ModelError
 from schemas.manifest import BadRow
 from schemas.records import Candidate, Ids, Message, Root
+from schemas.sft_spec import Loss
 
 CUT = "length"
 """How a turn is finished that did not come to its end."""

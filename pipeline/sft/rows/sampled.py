@@ -10,12 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.sft.example import Example, Mask, Targets
-from pipeline.sft.rows.linearise import Loss, Row
+from pipeline.sft.rows.linearise import Row
 from pipeline.sft.rows.path_ids import is_whole_last_only, learned_ids, path_ids
 from pipeline.sft.rows.run_source import SealedRun
 from pipeline.sft.rows.stored import Distributions, targets_of
 from schemas.manifest import BadRow
 from schemas.records import Candidate, Ids, Role, Root
+from schemas.sft_spec import Loss
 
 MASKED = (
     "holds personal data that the run's spec masks, and ids cannot be masked; `tokens: template` "

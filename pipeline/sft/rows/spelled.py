@@ -8,7 +8,6 @@ mark it. Where a text names a control token, texts are spelled one by one, so th
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from pipeline.sft.example import Mask
 from pipeline.sft.rows.pen import Pen, Spelled
 from pipeline.sft.trainee import Trainee
 from schemas.records import Ids, Message
+from schemas.sft_spec import Loss
 
-Loss = Literal["answers", "turns", "all"]
 _TRAINEES = 4
 
 
