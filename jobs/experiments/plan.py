@@ -10,6 +10,7 @@ from jobs.experiments.file import Experiment
 from pipeline.experiment.budgets import CountedRows, budget_of, rows_per_step, steps_of, unequal
 from pipeline.experiment.cells import Cell
 from pipeline.experiment.overlay import merged, with_runs, with_seed
+from pipeline.sft.rows.from_data import files_of
 from schemas.errors import SpecError
 from schemas.experiment_result import Budget
 from schemas.fingerprint import canonical, digest
@@ -102,12 +103,9 @@ def stamp(spec: SftSpec) -> str:
 
 def _places(spec: SftSpec) -> Iterator[str]:
     retention = spec.retention
-    for source in (p.data for p in spec.parts.values()):
-        if source is not None:
-            yield from [source.files] if isinstance(source.files, str) else source.files
-    for gain in retention.task.values():
-        files = gain.data.files
-        yield from [files] if isinstance(files, str) else files
+    task = (gain.data for gain in retention.task.values())
+    for source in (*(part.data for part in spec.parts.values()), *task):
+        yield from () if source is None else files_of(source)
     yield from (choices.items for choices in retention.choices.values())
     yield from (texts.items for texts in retention.texts.values())
     yield from (samples.items for samples in retention.samples.values() if samples.items)

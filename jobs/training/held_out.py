@@ -1,15 +1,14 @@
 """Whether what is measured was also trained on, so that it is no longer held out."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from jobs.sealed_runs import opener
+from pipeline.sft.rows.from_data import files_of
+from pipeline.sft.rows.sources import digest_of
+from pipeline.storage.data_files import find_files
 from schemas.errors import SpecError
-from schemas.sft_spec import DataSource, RunSource, SftSpec
-
-_CHUNK = 1 << 20
+from schemas.sft_spec import RunSource, SftSpec
 
 
 def seen_in_training(spec: SftSpec, sources: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -37,7 +36,7 @@ def _runs(spec: SftSpec, sources: Mapping[str, Mapping[str, Any]]) -> Iterator[s
 
 def _files(spec: SftSpec) -> Iterator[str]:
     measured = dict(_measured_files(spec))
-    trained = {name: _locations(part.data) for name, part in spec.parts.items() if part.data}
+    trained = {name: files_of(part.data) for name, part in spec.parts.items() if part.data}
     if not measured or not trained:
         return
     by_part = {name: _digests(places, spec) for name, places in trained.items()}
@@ -60,25 +59,12 @@ def _measured_files(spec: SftSpec) -> Iterator[tuple[str, Sequence[str]]]:
         if samples.items is not None:
             yield f"samples.{name}", (samples.items,)
     for name, gain in spec.retention.task.items():
-        yield f"task.{name}", _locations(gain.data)
+        yield f"task.{name}", files_of(gain.data)
     for name, texts in spec.retention.texts.items():
         yield f"texts.{name}", (texts.items,)
 
 
-def _locations(source: DataSource) -> Sequence[str]:
-    return (source.files,) if isinstance(source.files, str) else source.files
-
-
 def _digests(locations: Sequence[str], spec: SftSpec) -> dict[str, str]:
     """By the digest of its content, where a file lies."""
-    from pipeline.storage.data_files import find_files
-
-    found = {}
-    for location in locations:
-        for file in find_files(location, spec.storage_options):
-            total = hashlib.sha256()
-            with file.store.open(file.name) as stream:
-                for chunk in iter(partial(stream.read, _CHUNK), b""):
-                    total.update(chunk)
-            found[total.hexdigest()] = file.location
-    return found
+    files = [file for place in locations for file in find_files(place, spec.storage_options)]
+    return {digest_of(file): file.location for file in files}

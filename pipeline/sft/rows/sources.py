@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from schemas.fingerprint import canonical, digest
 from schemas.manifest import BadRow
 from schemas.sft_spec import DataSource, PartSpec, SftSpec
 
-_CHUNK = 1 << 20
 _ROOMS = ("curate", "dialects", "sft/rows", "storage", "tree")
 
 
@@ -97,19 +96,17 @@ def _about_files(source: DataSource, options: Options) -> dict[str, Any]:
     locations = files_of(source)
     files = [file for location in locations for file in find_files(location, options)]
     for file in files:
-        total.update(f"{file.base_name} {_digest_of(file)}\n".encode())
+        total.update(f"{file.base_name} {digest_of(file)}\n".encode())
     return {"files": list(locations), "digest": total.hexdigest()}
 
 
-def _digest_of(file: DataFile) -> str:
-    total = hashlib.sha256()
+def digest_of(file: DataFile) -> str:
+    """Of its content."""
     try:
         with file.store.open(file.name) as stream:
-            for chunk in iter(partial(stream.read, _CHUNK), b""):
-                total.update(chunk)
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise StoreError(f"{file.location}: cannot be read: {error}.") from error
-    return total.hexdigest()
 
 
 @lru_cache(maxsize=1)
