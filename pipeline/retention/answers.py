@@ -9,6 +9,7 @@ from pipeline.curate.final_answer import Final, find_line, find_number
 from pipeline.dialects.tokenizer import decode
 from pipeline.retention.reader import Reader
 from pipeline.retention.rows import Row, Watch
+from pipeline.sft.blocks import continuations
 from pipeline.sft.trainee import Trainee
 from schemas.records import Ids
 
@@ -56,29 +57,17 @@ def _answer_start(row: Row) -> int:
 
 
 def _write(reader: Reader, trainee: Trainee, prompts: Sequence[Ids], max_tokens: int) -> list[str]:
-    """Prompts are padded in front, where the mask hides it."""
     from transformers import GenerationConfig
 
-    width = max(map(len, prompts))
-    ids = np.zeros((len(prompts), width), dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for number, prompt in enumerate(prompts):
-        ids[number, width - len(prompt) :] = prompt
-        mask[number, width - len(prompt) :] = 1
-    stops = _stops(trainee)
+    stops, longest = _stops(trainee), max(map(len, prompts))
     config = GenerationConfig(
         do_sample=False,
-        max_new_tokens=max(1, min(max_tokens, trainee.context - width)),
+        max_new_tokens=max(1, min(max_tokens, trainee.context - longest)),
         eos_token_id=list(stops) or None,
         pad_token_id=stops[0] if stops else 0,
     )
     with torch.inference_mode():
-        found = reader.model.generate(
-            torch.from_numpy(ids).to(reader.device),
-            attention_mask=torch.from_numpy(mask).to(reader.device),
-            generation_config=config,
-        )
-    return [_text(trainee, row) for row in found[:, width:].cpu().numpy()]
+        return [_text(trainee, row) for row in continuations(reader.model, prompts, config)]
 
 
 def _stops(trainee: Trainee) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ import torch
 
 from pipeline.retention.items import Question
 from pipeline.retention.questions import Cloze
-from pipeline.retention.reader import Floats, Read, Reader, chosen, finite, pad_ids
+from pipeline.retention.reader import Floats, Read, Reader, chosen, finite
 from pipeline.retention.rows import ROW_TOKENS, Watch
+from pipeline.sft.blocks import side_by_side
 from schemas.fingerprint import canonical, digest
 from schemas.records import Ids
 from schemas.retention import MeasuredChoices
@@ -115,7 +116,7 @@ def _read_prefixes(reader: Reader, prefixes: Sequence[Ids]) -> Read:
     cache = None
     if shared >= _WORTH_SHARING and len(block) > 1:
         opening = reader.read(
-            pad_ids([prefixes[0][:shared]]), torch.tensor([shared - 1]), use_cache=True
+            side_by_side([prefixes[0][:shared]]), torch.tensor([shared - 1]), use_cache=True
         )
         if _can_be_handed_on(opening.cache):
             cache = opening.cache
@@ -124,7 +125,7 @@ def _read_prefixes(reader: Reader, prefixes: Sequence[Ids]) -> Read:
             )
     rests = [prefix[shared if cache is not None else 0 :] for prefix in prefixes]
     last = torch.arange(1, len(rests) + 1) * len(rests[0]) - 1
-    return reader.read(pad_ids(rests), last, use_cache=True, past_key_values=cache)
+    return reader.read(side_by_side(rests), last, use_cache=True, past_key_values=cache)
 
 
 def _tails(reader: Reader, rests: Sequence[Ids], cache: Any) -> Floats:
@@ -133,7 +134,7 @@ def _tails(reader: Reader, rests: Sequence[Ids], cache: Any) -> Floats:
     width = max(lengths)
     places = np.concatenate([np.arange(n) + row * width for row, n in enumerate(lengths)])
     read = reader.read(
-        pad_ids([rest[:-1] for rest in rests]),
+        side_by_side([rest[:-1] for rest in rests]),
         torch.from_numpy(places),
         use_cache=True,
         past_key_values=cache,

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 
 from pipeline.retention.rows import Row, Watch, plan_batches
+from pipeline.sft.blocks import side_by_side
 from pipeline.sft.model import DTYPE, load_model
 from schemas.errors import ModelError
-from schemas.records import Ids
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,15 +101,7 @@ class Reader:
 
 def padded(rows: Sequence[Row]) -> torch.Tensor:
     """Rows of one length, filled up with zeros at their ends."""
-    return pad_ids([row.ids for row in rows])
-
-
-def pad_ids(rows: Sequence[Ids]) -> torch.Tensor:
-    """The same of bare ids."""
-    block = np.zeros((len(rows), max(len(ids) for ids in rows)), dtype=np.int64)
-    for number, ids in enumerate(rows):
-        block[number, : len(ids)] = ids
-    return torch.from_numpy(block)
+    return side_by_side([row.ids for row in rows])
 
 
 def places_before(rows: Sequence[Row]) -> torch.Tensor:

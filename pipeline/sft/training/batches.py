@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pipeline.sft.blocks import mask, side_by_side
 from pipeline.sft.example import IGNORED, stacked
 from schemas.records import TopLogprobs
 
@@ -71,11 +72,10 @@ class Collator:
 
 def padded(ids: Sequence[Ids], labels: Sequence[Ids], pad_id: int) -> dict[str, Tensor]:
     """Rows of different lengths side by side, and which of it is padding."""
-    ones = [np.ones(len(row), np.int64) for row in ids]
     return {
-        "input_ids": _padded(ids, pad_id),
-        "attention_mask": _padded(ones, 0),
-        "labels": _padded(labels, IGNORED),
+        "input_ids": side_by_side(ids, pad_id),
+        "attention_mask": mask(ids),
+        "labels": side_by_side(labels, IGNORED),
     }
 
 
@@ -118,10 +118,3 @@ def _ids(values: Any) -> Ids:
 
 def _of(rows: Sequence[Row], column: str) -> Tensor:
     return torch.tensor([int(row[column]) for row in rows])
-
-
-def _padded(rows: Sequence[Ids], filler: int) -> Tensor:
-    table = np.full((len(rows), max(map(len, rows))), filler, np.int64)
-    for index, row in enumerate(rows):
-        table[index, : len(row)] = row
-    return torch.from_numpy(table)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.sft.blocks import continuations
 from pipeline.sft.example import IGNORED
 from pipeline.sft.training.batches import Ids, learned, padded
 from schemas.sft_spec import RolloutSpec
@@ -43,24 +44,17 @@ class Sampling:
         return {**batch, **new}
 
     def _sampled(self, model: Any, prompts: Sequence[Ids], place: tuple[int, ...]) -> list[Ids]:
-        longest = max(map(len, prompts))
         # No longer ones are prepared.
-        assert longest + self.spec.max_tokens <= self.context
-        device = model.device
-        ids, mask = _left_padded(prompts, self.pad_id)
-        was_training = model.training
+        assert max(map(len, prompts)) + self.spec.max_tokens <= self.context
+        device, was_training = model.device, model.training
         model.eval()
         # The global generators are left as they were: what else is random does not depend on this.
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(_seed(self.seed, *place))
             with torch.no_grad():
-                found = model.generate(
-                    input_ids=ids.to(device),
-                    attention_mask=mask.to(device),
-                    generation_config=self._config(),
-                )
+                found = continuations(model, prompts, self._config())
         model.train(was_training)
-        return [self._cut(row) for row in found[:, longest:].cpu().numpy()]
+        return [self._cut(row) for row in found]
 
     def _config(self) -> Any:
         from transformers import GenerationConfig
@@ -98,16 +92,6 @@ def _real(batch: Mapping[str, Tensor], row: int, column: str) -> Ids:
     length = int(batch["attention_mask"][row].sum())
     values: Ids = batch[column][row, :length].cpu().numpy()
     return values
-
-
-def _left_padded(prompts: Sequence[Ids], pad_id: int) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, prompts))
-    ids = np.full((len(prompts), longest), pad_id, np.int64)
-    mask = np.zeros((len(prompts), longest), np.int64)
-    for index, one in enumerate(prompts):
-        ids[index, longest - len(one) :] = one
-        mask[index, longest - len(one) :] = 1
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def _seed(*numbers: int) -> int:
