@@ -2,6 +2,8 @@
 
 import torch
 
+from pipeline.sft.training.losses import forward_kl
+
 _CHUNK = 1 << 22
 """So many logits are looked at at once."""
 
@@ -9,13 +11,6 @@ _CHUNK = 1 << 22
 def divergences(original: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
     """By row of logits, in nats over the whole vocabulary."""
     step = max(1, _CHUNK // original.shape[-1])
-    parts = [
-        _divergence(ours.float().log_softmax(-1), theirs.float().log_softmax(-1))
-        for ours, theirs in zip(original.split(step), model.split(step), strict=True)
-    ]
-    return torch.cat(parts)
-
-
-def _divergence(original: torch.Tensor, model: torch.Tensor) -> torch.Tensor:
+    pairs = zip(model.split(step), original.split(step), strict=True)
     # Rounding may leave a little less than nothing.
-    return (original.exp() * (original - model)).sum(-1).clamp(min=0)
+    return torch.cat([forward_kl(*pair).clamp(min=0) for pair in pairs])
