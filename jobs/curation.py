@@ -73,7 +73,7 @@ def make_workers(spec: RunSpec, run_file: RunFile) -> Workers:
     execution = spec.execution
     factory = measure_factory(spec, run_file)
     limits = WorkerLimits(execution.stall_s, execution.start_s)
-    engines = sum(group.replicas for group in execution.engines.values())
+    engines = sum(group.most for group in execution.engines.values())
     count = engines if execution.workers is None else execution.workers
     if count == 0:
         from pipeline.pool.local_workers import InlineWorkers

@@ -126,7 +126,7 @@ def machines_of(spec: RunSpec) -> Machines:
     """The engines of the real run."""
     groups = used_groups(spec)
     return Machines(
-        engines={name: group.replicas for name, group in groups.items()},
-        gpus=sum(group.replicas * group.gpus for group in groups.values()),
+        engines={name: group.most for name, group in groups.items()},
+        gpus=sum(group.most * group.gpus for group in groups.values()),
         price=spec.execution.gpu_hour_price,
     )

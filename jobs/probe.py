@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.probe_text import as_text
 from jobs.wiring import model_location
 from schemas.dialect import Dialect
-from schemas.execution_spec import EngineGroupSpec
+from schemas.engine_group_spec import EngineGroupSpec
 from schemas.records import Sampling, to_ids
 
 if TYPE_CHECKING:

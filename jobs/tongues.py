@@ -8,8 +8,8 @@ from jobs.wiring import SCRIPTED, model_location
 from pipeline.tree.run import Speller
 from pipeline.verify.reach import Decode
 from schemas.dialect import Dialect
+from schemas.engine_group_spec import EngineGroupSpec
 from schemas.errors import ModelError
-from schemas.execution_spec import EngineGroupSpec
 from schemas.manifest import RunFile
 
 

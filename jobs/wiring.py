@@ -17,8 +17,9 @@ from pipeline.tree.roots import plant
 from pipeline.tree.rules import groups_of, phrases_of
 from pipeline.tree.run import Run, Speller
 from schemas.dialect import Dialect
+from schemas.engine_group_spec import EngineGroupSpec
 from schemas.errors import SpecError
-from schemas.execution_spec import EngineGroupSpec, RunSpec
+from schemas.execution_spec import RunSpec
 from schemas.fingerprint import Identity, ModelIdentity, canonical, digest, run_id
 from schemas.generation_spec import GenerationSpec, ModelSpec
 from schemas.manifest import RunFile
@@ -215,7 +216,7 @@ def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
         GroupPlan(
             name=name,
             make_engine=_factory(name, group, spec.generation),
-            replicas=group.replicas,
+            replicas=group.most,
             lease=group.lease,
             weights=run_file.identity.models[spec.generation.model_index(name)].weights,
             cpus=group.cpus,
@@ -256,9 +257,9 @@ def used_groups(spec: RunSpec) -> dict[str, EngineGroupSpec]:
 def pace_of(spec: RunSpec) -> Pace:
     """How much is in flight at once."""
     groups = used_groups(spec).values()
-    engines = sum(group.replicas for group in groups)
+    engines = sum(group.most for group in groups)
     lease = max(group.lease for group in groups)
-    gpus = sum(group.replicas * group.gpus for group in groups)
+    gpus = sum(group.most * group.gpus for group in groups)
     return Pace(engines, lease, spec.execution.waves_in_flight, gpus)
 
 

@@ -5,71 +5,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from schemas.bounds import A_YEAR_S, MANY, Count, Seconds
 from schemas.curation_spec import Strict
+from schemas.engine_group_spec import EngineGroupSpec
 from schemas.generation_spec import GenerationSpec
+from schemas.launch_spec import LaunchSpec
 from schemas.secrets import BELONG, holds_secret, secret_options
-
-DECIDE_ROWS = frozenset(
-    {"model", "tokenizer", "dtype", "quantization", "hf_overrides", "generation_config"}
-    | {"override_generation_config", "logits_processors", "logprobs_mode", "seed", "revision"}
-)
-"""Engine arguments that are not `execution`'s to say."""
-
-
-MANY = 4096
-"""Engines, workers: more of them than any driver can lead."""
-A_YEAR_S = 366 * 86_400.0
-"""The longest that anything may take; locks cannot wait for ever."""
-
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Seconds = Annotated[float, Field(gt=0, le=A_YEAR_S)]
-
-
-class EngineGroupSpec(Strict):
-    """The engines that share one model."""
-
-    backend: Literal["vllm", "scripted"] = "vllm"
-    model: str | None = None
-    """Directory with weights, tokenizer and chat template, seen from driver and engines alike."""
-    adapter: str | None = None
-    """Directory of a LoRA adapter that the model writes with."""
-    replicas: Annotated[int, Field(ge=1, le=MANY)] = 1
-    gpus: Annotated[float, Field(ge=0, le=MANY)] = 0
-    """Per engine."""
-    cpus: Annotated[float, Field(ge=0, le=MANY)] = 1
-    """Per engine."""
-    max_num_seqs: Count = 256
-    """Sequences an engine decodes at once."""
-    max_num_batched_tokens: Count = 8192
-    in_flight: Count | None = None
-    """Children leased to one engine at once; None: twice max_num_seqs."""
-    kv_cache_gib: Annotated[float, Field(gt=0, le=2**20)] | None = None
-    """None: what the device has left (GPU), or 1 GiB (CPU)."""
-    args: dict[str, Any] = {}
-    """Further engine arguments, passed on as they are; none that decide rows. With
-    `trust_remote_code: true` the engine runs code out of the model's directory, whose digest then
-    joins the run's identity; nothing else ever does."""
-    scripted: dict[str, Any] = {}
-    """Behaviour of a scripted engine: latency, length spread, faults."""
-
-    @model_validator(mode="after")
-    def _decides_no_rows(self) -> Self:
-        for name in sorted(DECIDE_ROWS & self.args.keys()):
-            raise ValueError(
-                f"args.{name}: decides rows, so it is not this section's to say; dtype and "
-                "quantization stand in generation.model, model and adapter beside args"
-            )
-        if "hf_token" in self.args:
-            raise ValueError(
-                "args.hf_token: found a secret, expected none: models are read from directories, "
-                "and nothing is downloaded"
-            )
-        return self
-
-    @property
-    def lease(self) -> int:
-        """Children leased to one engine at once."""
-        return self.in_flight or 2 * self.max_num_seqs
 
 
 class BudgetSpec(Strict):
@@ -103,6 +44,16 @@ class ExecutionSpec(Strict):
     """Engines in this process, or one Ray actor each."""
     ray_address: str | None = None
     """None starts Ray on this machine; `auto` joins the cluster this machine belongs to."""
+    drivers: Annotated[int, Field(ge=1, le=MANY)] = 1
+    """Processes that share the run, each with engines of its own: `arborist submit` starts so many.
+    More may join at any time, since each takes what nobody else has claimed."""
+    claim_s: Annotated[float, Field(ge=1, le=A_YEAR_S)] = 60.0
+    """A driver of which nothing was heard for so long is taken for dead, and what it claimed is
+    taken over by others."""
+    cache: str | None = None
+    """A folder on the disk of each engine's machine: for models that come from a store, and for
+    what engines compile; so that a replaced engine is back fast. None: below the user's cache
+    folder."""
     engines: dict[str, EngineGroupSpec] = {"main": EngineGroupSpec()}
     roots: str | tuple[str, ...] = ()
     """Where the rows of `generation.roots.data` lie: files (.jsonl, .json, .parquet, .arrow, .txt,
@@ -144,6 +95,8 @@ class ExecutionSpec(Strict):
     """What SIGTERM leaves for waves in flight to become whole; then the rest is dropped, and the
     run stops, resumable. What comes on top: a commit that is going on, with the store's retries,
     and what it takes to close, of which engines get 2 s. Schedulers usually kill after 30 s."""
+    launch: LaunchSpec = LaunchSpec()
+    """How `arborist submit` starts it elsewhere."""
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Beyond this share of failed requests (and at least 100 asked) the run stops, resumable."""
 
