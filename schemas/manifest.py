@@ -192,6 +192,16 @@ class ShardEntry(Strict):
             )
         return self
 
+    @property
+    def stem(self) -> str:
+        """Wave and attempt, which the shards of a wave share."""
+        return self.name.rpartition("/")[2].removesuffix(".parquet")
+
+    @property
+    def wave(self) -> WaveId:
+        """The wave that it is named after; a drop list is of none."""
+        return WaveId.parse(self.stem.partition("-")[0])
+
 
 class Counts(Strict):
     """What a wave was asked for and what became of it; the sums must agree."""

@@ -73,22 +73,15 @@ def source_of(store: Store, run_file: RunFile) -> Source:
 
 def cohorts_of(source: Source, snapshot: Snapshot) -> Iterator[CohortFiles]:
     """What a snapshot names, cohort by cohort."""
-    features = {_stem(e): e for e in snapshot.shards if e.table == "features"}
-    roots = {_stem(e): e for e in snapshot.shards if e.table == "roots"}
+    features = {e.stem: e for e in snapshot.shards if e.table == "features"}
+    roots = {e.stem: e for e in snapshot.shards if e.table == "roots"}
     waves = [
-        WaveFiles(
-            WaveId.parse(_stem(e).partition("-")[0]), e, features.get(_stem(e)), roots.get(_stem(e))
-        )
+        WaveFiles(e.wave, e, features.get(e.stem), roots.get(e.stem))
         for e in snapshot.shards
         if e.table == "nodes"
     ]
     for _, files in groupby(waves, key=lambda files: files.wave.cohort):
         yield CohortFiles(source, tuple(files))
-
-
-def _stem(entry: ShardEntry) -> str:
-    """Wave and attempt, which the shards of a wave share."""
-    return entry.name.rpartition("/")[2].removesuffix(".parquet")
 
 
 @dataclass(frozen=True, eq=False)

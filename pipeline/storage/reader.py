@@ -14,7 +14,6 @@ from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
 from schemas.manifest import ShardEntry, Snapshot, Table
 from schemas.node_table import NODE_SCHEMA
-from schemas.wave_id import WaveId
 
 AHEAD = 4
 """Shards read while an earlier one is worked on; bounds memory too."""
@@ -62,7 +61,7 @@ def read_trees(
     found = _read(store, entries, lambda entry: None if entry.table == "roots" else columns)
     drops = _drop_filter(store, snapshot)
     read = zip(entries, found, strict=True)
-    for _, shards in groupby(read, key=lambda pair: _cohort(pair[0])):
+    for _, shards in groupby(read, key=lambda pair: pair[0].wave.cohort):
         parts: dict[Table, list[pa.Table]] = {name: [] for name in wanted}
         for entry, table in shards:
             parts[entry.table].append(drops(table) if entry.table == "nodes" else table)
@@ -74,12 +73,6 @@ def _drop_filter(store: Store, snapshot: Snapshot) -> Callable[[pa.Table], pa.Ta
     if snapshot.drops is None:
         return lambda table: table
     return DropFilter(read_drops(store, snapshot.drops, DropFilter.NEEDS)).keep
-
-
-def _cohort(entry: ShardEntry) -> int:
-    """Shards are named after their waves."""
-    file = entry.name.rpartition("/")[2]
-    return WaveId.parse(file.partition("-")[0]).cohort
 
 
 def _filled(table: pa.Table) -> pa.Table:

@@ -12,7 +12,6 @@ from pipeline.storage.store import Store
 from schemas.errors import CorruptData
 from schemas.manifest import ShardEntry, Snapshot
 from schemas.records import Candidate, TopLogprobs
-from schemas.wave_id import WaveId
 
 
 class Distributions:
@@ -26,8 +25,8 @@ class Distributions:
         self._store = store
         self._shards: dict[int, list[ShardEntry]] = defaultdict(list)
         entries = [entry for entry in snapshot.shards if entry.table == "logprobs"]
-        for entry in sorted(entries, key=_wave):
-            self._shards[_wave(entry).level].append(entry)
+        for entry in sorted(entries, key=lambda entry: entry.wave):
+            self._shards[entry.wave.level].append(entry)
         self._open: dict[int, tuple[int, dict[str, TopLogprobs]]] = {}
 
     def of(self, node: Candidate) -> TopLogprobs:
@@ -48,11 +47,6 @@ class Distributions:
                 "verify` lists all defects of the run."
             )
         return top
-
-
-def _wave(entry: ShardEntry) -> WaveId:
-    """Shards are named after their waves."""
-    return WaveId.parse(entry.name.rpartition("/")[2].partition("-")[0])
 
 
 def targets_of(
