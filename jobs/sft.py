@@ -5,11 +5,12 @@ import json
 import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from jobs.json_output import kept_for_json
 from jobs.training.file import load_sft
 from jobs.training.held_out import seen_in_training
+from jobs.training.launch import train_as_asked
 from jobs.training.measure import Measuring
 from jobs.training.output import alone, check_installed, check_resumable, clear, stay_offline
 from jobs.training.progress import TrainingProgress
@@ -25,9 +26,6 @@ from jobs.training.report import (
 from jobs.training.stop import TrainingStop
 from pipeline.sft.training.places import local
 from schemas.sft_spec import SftSpec
-
-if TYPE_CHECKING:
-    from pipeline.sft.training.train import Trained
 
 EPILOG = """\
 A spec names a model, parts (task data, sealed runs) and how much of each, and where it goes:
@@ -124,7 +122,8 @@ class Session:
         with progress.showing():
             measuring.before()
             self._took("measure before")
-            trained = self._trained()
+            with self._stop.noted():
+                trained = train_as_asked(spec, self._trainee, self._mixture, progress)
             self._took("train")
             retention = measuring.retention(trained.folder)
             self._took("measure after")
@@ -136,17 +135,6 @@ class Session:
         progress.say(f"trained {trained.steps:,} steps; the model lies in {trained.folder}")
         progress.say(f"report: {output / REPORT}, {output / PAGE}")
         return figures
-
-    def _trained(self) -> "Trained":
-        from pipeline.sft.training.train import train
-
-        with self._stop.noted():
-            if self._spec.launch.processes > 1:
-                from jobs.training.launch import launch
-
-                launch(self._spec, self._progress)
-            # Several processes have left the model there, which is found done.
-            return train(self._spec, self._trainee, self._mixture, self._progress)
 
     def _took(self, what: str) -> None:
         now = time.monotonic()

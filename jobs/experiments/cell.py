@@ -8,21 +8,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.apart import Tell
 from jobs.experiments.folder import CellFolder, write_whole
 from jobs.training.file import load_sft
+from jobs.training.launch import train_as_asked
+from jobs.training.process import prepared
 from jobs.training.stop import TrainingStop
 from pipeline.experiment.budgets import CountedRows, budget_of
 from pipeline.experiment.measures import asked_of
+from pipeline.sft.training.train import Trained
 from schemas.errors import SpecError
 from schemas.experiment_result import CellResult
 from schemas.retention import Measured
 from schemas.sft_spec import SftSpec
-
-if TYPE_CHECKING:
-    from pipeline.sft.training.train import Trained
 
 
 class TellingWatch:
@@ -51,8 +51,6 @@ class TellingWatch:
 
 def count_rows(sft: str, out: str, tell: Tell) -> None:
     """The rows that an arm is trained on, in order."""
-    from jobs.training.process import prepared
-
     spec = load_sft(sft)
     _, mixture = prepared(spec, TellingWatch(tell))
     write_whole(Path(out), _counted(spec, mixture.dataset).model_dump_json())
@@ -87,11 +85,7 @@ def run_cell(location: str, keep: str, tell: Tell) -> None:
 
 def _trained(
     spec: SftSpec, weights: str, timed: "_Seconds", tell: Tell
-) -> "tuple[Trained, CountedRows]":
-    from jobs.training.launch import launch
-    from jobs.training.process import prepared
-    from pipeline.sft.training.train import train
-
+) -> tuple[Trained, CountedRows]:
     stop = TrainingStop()
     watch = TellingWatch(tell, stop)
     with stop.listening():
@@ -100,10 +94,7 @@ def _trained(
             rows = _counted(spec, mixture.dataset)
             _check_same(trainee.location, trainee.weights, weights)
         with timed("train"), stop.noted():
-            if spec.launch.processes > 1:
-                launch(spec, watch)
-            # Several processes have left the model there, which is found done.
-            return train(spec, trainee, mixture, watch), rows
+            return train_as_asked(spec, trainee, mixture, watch), rows
 
 
 def _check_same(what: str, found: str, expected: str) -> None:

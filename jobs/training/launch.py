@@ -9,17 +9,30 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobs.training.output import LAUNCH, stay_offline
 from jobs.training.relay import Relay, Relayed
 from pipeline.sft.training.places import local
+from pipeline.sft.training.train import Trained, train
 from pipeline.sft.training.watch import Watch
 from schemas.errors import ArboristError, Diverged, Evicted, Interrupted, SpecError
 from schemas.sft_spec import SftSpec
 
+if TYPE_CHECKING:
+    from pipeline.sft.rows.prepare import Mixture
+    from pipeline.sft.trainee import Trainee
+
 _SPEC = "spec.json"
 _REPOSITORY = Path(__file__).parents[2]
+
+
+def train_as_asked(spec: SftSpec, trainee: "Trainee", mixture: "Mixture", watch: Watch) -> Trained:
+    """Train in this process, or by as many as the spec says."""
+    if spec.launch.processes > 1:
+        launch(spec, watch)
+    # Several processes have left the model there, which is found done.
+    return train(spec, trainee, mixture, watch)
 
 
 def launch(spec: SftSpec, watch: Watch) -> None:
