@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from jobs.json_output import kept_for_json
-from jobs.sealed_runs import opener
 from jobs.spec_file import validated
 from jobs.spec_yaml import read_yaml
 from jobs.trainee import load_trainee
+from jobs.training.measure import measure_as_asked
 from jobs.training.output import check_installed, stay_offline
 from jobs.training.progress import TrainingProgress
 from schemas.errors import LocationError, SpecError
@@ -115,17 +115,9 @@ def _measured(args: argparse.Namespace, file: _File) -> Measured | Retention:
 def _measure(
     file: _File, model: "Trainee", original: "Trainee | None", progress: TrainingProgress
 ) -> Measured:
-    from pipeline.retention.measure import measure
-
     progress.say(f"measuring {model.location}")
-    return measure(
-        file.retention,
-        model,
-        original,
-        options=file.storage_options,
-        open_run=opener(file.storage_options),
-        watch=progress.measuring,
-    )
+    options, watch = file.storage_options, progress.measuring
+    return measure_as_asked(file.retention, model, original, options, watch)
 
 
 def _folder(location: str) -> Path:

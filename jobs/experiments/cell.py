@@ -12,8 +12,10 @@ from typing import Any
 
 from jobs.apart import Tell
 from jobs.experiments.folder import CellFolder, write_whole
+from jobs.trainee import load_trainee
 from jobs.training.file import load_sft
 from jobs.training.launch import train_as_asked
+from jobs.training.measure import measure_as_asked
 from jobs.training.process import prepared
 from jobs.training.stop import TrainingStop
 from pipeline.experiment.budgets import CountedRows, budget_of
@@ -106,25 +108,11 @@ def _check_same(what: str, found: str, expected: str) -> None:
 
 
 def _measured(spec: SftSpec, model: str, tell: Tell) -> Measured:
-    from jobs.sealed_runs import opener
-    from jobs.trainee import load_trainee
-    from pipeline.retention.measure import measure
-
-    return measure(
-        spec.retention,
-        load_trainee(model),
-        load_trainee(spec.teacher or spec.model),
-        options=spec.storage_options,
-        open_run=opener(spec.storage_options),
-        watch=_measuring(tell),
-    )
-
-
-def _measuring(tell: Tell) -> Any:
     def watch(name: str, done: int, of: int) -> None:
         tell({"measure": name, "done": done, "of": of})
 
-    return watch
+    trainee, original = load_trainee(model), load_trainee(spec.teacher or spec.model)
+    return measure_as_asked(spec.retention, trainee, original, spec.storage_options, watch)
 
 
 def _counted(spec: SftSpec, dataset: Any) -> CountedRows:

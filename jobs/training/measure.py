@@ -11,18 +11,33 @@ from pydantic import ValidationError
 from jobs.sealed_runs import opener
 from jobs.trainee import load_trainee
 from jobs.training.progress import TrainingProgress
+from pipeline.sft.trainee import Trainee
 from pipeline.sft.training.places import local
 from schemas.retention import Measured, Retention
-from schemas.sft_spec import SftSpec
+from schemas.sft_spec import RetentionSpec, SftSpec
 
 if TYPE_CHECKING:
-    from pipeline.sft.trainee import Trainee
+    from pipeline.retention.measure import Watch
+
+
+def measure_as_asked(
+    spec: RetentionSpec,
+    trainee: Trainee,
+    original: Trainee | None,
+    options: dict[str, Any],
+    watch: "Watch",
+) -> Measured:
+    """All that the spec names, where items come from runs too."""
+    from pipeline.retention.measure import measure
+
+    opened = opener(options)
+    return measure(spec, trainee, original, options=options, open_run=opened, watch=watch)
 
 
 class Measuring:
     """Both measurements of a training, on the same items."""
 
-    def __init__(self, spec: SftSpec, trainee: "Trainee", progress: TrainingProgress) -> None:
+    def __init__(self, spec: SftSpec, trainee: Trainee, progress: TrainingProgress) -> None:
         self._spec, self._trainee, self._progress = spec, trainee, progress
         self._file = local(spec.output) / "before.json"
 
@@ -101,29 +116,19 @@ class Measuring:
 
     @property
     def _asked(self) -> bool:
-        section = self._spec.retention
-        return bool(section.choices or section.texts or section.samples or section.task) or (
-            section.harness is not None
-        )
+        asked = self._spec.retention
+        return any((asked.choices, asked.texts, asked.samples, asked.task, asked.harness))
 
     @cached_property
-    def _original(self) -> "Trainee":
+    def _original(self) -> Trainee:
         return load_trainee(self._spec.teacher) if self._spec.teacher else self._trainee
 
-    def _measured(self, trainee: "Trainee") -> Measured:
-        spec = self._spec
+    def _measured(self, trainee: Trainee) -> Measured:
         if not self._asked:
             return Measured(model=trainee.location, weights=trainee.weights, device="", dtype="")
-        from pipeline.retention.measure import measure
-
-        return measure(
-            spec.retention,
-            trainee,
-            self._original,
-            options=spec.storage_options,
-            open_run=opener(spec.storage_options),
-            watch=self._progress.measuring,
-        )
+        spec, watch = self._spec, self._progress.measuring
+        options = spec.storage_options
+        return measure_as_asked(spec.retention, trainee, self._original, options, watch)
 
 
 def _asked_alike(measured: Measured) -> dict[tuple[str, str], str]:
