@@ -1,25 +1,19 @@
 """Figures of an experiment, as SVG that stands in a page by itself."""
 
-import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.experiment.grids import headlines
+from pipeline.plots import drawn, svg
 from schemas.experiment_result import Entry, ExperimentResult, MeasureTable
 from schemas.experiment_spec import ORIGINAL
 
 STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "arborist",
     "font.family": "sans-serif",
     "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.edgecolor": "#888",
-    "figure.constrained_layout.use": True,
 }
 COLOURS = (
     *("#4c566a", "#2a6f97", "#d1495b", "#3a7d44", "#e09f3e", "#7b4b94"),
@@ -34,13 +28,13 @@ def forest(result: ExperimentResult) -> str:
     across = min(3, len(measures))
     down = -(-len(measures) // across)
     arms = list(measures[0].arms)
-    with _figure(3.6 * across, down * (0.9 + 0.24 * len(arms))) as figure:
+    with drawn((3.6 * across, down * (0.9 + 0.24 * len(arms))), STYLE) as figure:
         axes = list(figure.subplots(down, across, squeeze=False, sharey=True).flat)
         for axis, measure in zip(axes, measures, strict=False):
             _panel(axis, measure, result)
         for axis in axes[len(measures) :]:
             axis.set_visible(False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _panel(axis: Any, measure: MeasureTable, result: ExperimentResult) -> None:
@@ -88,13 +82,13 @@ def scatter(result: ExperimentResult) -> str | None:
     kept, learned = headlines(result, "retention"), headlines(result, "task")
     if not kept or not learned:
         return None
-    with _figure(9.2, 4.2) as figure:
+    with drawn((9.2, 4.2), STYLE) as figure:
         axes = figure.subplots(1, 2)
         for axis, measure in zip(axes, _two(kept), strict=True):
             _cloud(axis, learned[0], measure, result)
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def _two(kept: Sequence[MeasureTable]) -> tuple[MeasureTable, MeasureTable]:
@@ -124,7 +118,7 @@ def similarity(result: ExperimentResult) -> str | None:
     """CKA with the original by layer, a line an arm; None where it was not measured."""
     if not result.cka:
         return None
-    with _figure(4.6 * len(result.cka), 3.2) as figure:
+    with drawn((4.6 * len(result.cka), 3.2), STYLE) as figure:
         axes = figure.subplots(1, len(result.cka), squeeze=False).flat
         for axis, (name, arms) in zip(axes, result.cka.items(), strict=True):
             for index, (arm, by_layer) in enumerate(arms.items()):
@@ -138,7 +132,7 @@ def similarity(result: ExperimentResult) -> str | None:
             axis.grid(color="#eee")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def colour_of(result: ExperimentResult, arm: str) -> str:
@@ -148,20 +142,3 @@ def colour_of(result: ExperimentResult, arm: str) -> str:
 
 def _folded(title: str) -> str:
     return title if len(title) < 44 else title.replace(": ", ":\n", 1)
-
-
-@contextmanager
-def _figure(width: float, height: float) -> Iterator[Any]:
-    """A figure of so many inches, drawn without a screen."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        yield Figure(figsize=(width, height))
-
-
-def _svg(figure: Any) -> str:
-    out = io.StringIO()
-    figure.savefig(out, format="svg", metadata={"Date": None}, transparent=True)
-    text = out.getvalue()
-    return text[text.index("<svg") :]

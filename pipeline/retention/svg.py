@@ -4,10 +4,11 @@ A drawing uses the colours below, which nothing else in it has. In the page each
 so the same drawing is dark on light and light on dark.
 """
 
-import io
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from pipeline import plots
 
 INK, FAINT, BEFORE, AFTER, WORSE, BETTER = (f"#0101{i:02x}" for i in range(1, 7))
 SERIES = tuple(f"#0202{i:02x}" for i in range(1, 7))
@@ -22,19 +23,14 @@ _VARIABLES = {
     **{colour: f"series-{i}" for i, colour in enumerate(SERIES, start=1)},
 }
 _SETTINGS = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "arborist",
     # Names come from specs, where a dollar sign is one.
     "text.parse_math": False,
     "font.size": 9.5,
     "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.facecolor": "none",
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "xtick.color": FAINT,
@@ -42,10 +38,7 @@ _SETTINGS = {
     "xtick.labelcolor": INK,
     "ytick.labelcolor": INK,
     "legend.frameon": False,
-    "figure.facecolor": "none",
-    "savefig.facecolor": "none",
 }
-_HIDDEN = {"Date": None, "Creator": None, "Format": None, "Type": None}
 _LONGEST = 24
 
 Draw = Callable[..., None]
@@ -55,16 +48,10 @@ Draw = Callable[..., None]
 def drawing(draw: Draw, *, size: tuple[float, float], rows: Sequence[float] = (1,)) -> str:
     """What a function draws, as an `<svg>` element; `rows` are the heights of axes one below the
     other, all of which it is given."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=size, layout="constrained")
+    with plots.drawn(size, _SETTINGS) as figure:
         axes = figure.subplots(len(rows), 1, squeeze=False, height_ratios=list(rows))[:, 0]
         draw(*axes)
-        out = io.StringIO()
-        figure.savefig(out, format="svg", metadata=_HIDDEN)
-    return _inline(out.getvalue())
+        return _inline(plots.svg(figure))
 
 
 def short(name: str) -> str:
@@ -79,10 +66,9 @@ def bare(axes: Any, *, across: bool) -> None:
     axes.spines["left" if not across else "bottom"].set_visible(across)
 
 
-def _inline(document: str) -> str:
-    """The element alone, without what names a namespace or tells of its making."""
-    element = document[document.index("<svg") :]
-    element = re.sub(r"<metadata>.*?</metadata>", "", element, flags=re.DOTALL)
+def _inline(element: str) -> str:
+    """Without what names a namespace or tells of its making."""
+    element = re.sub(r"<metadata>.*?</metadata>\s*", "", element, flags=re.DOTALL)
     element = re.sub(r"<!--.*?-->", "", element, flags=re.DOTALL)
     element = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", element)
     element = re.sub(r'(<svg[^>]*?)\swidth="[^"]*"', r"\1", element, count=1)

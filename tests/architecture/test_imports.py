@@ -17,6 +17,7 @@ BELOW_LOOPS = (
     *("pipeline.watch", "pipeline.verify.defect"),
 )
 TRAINS = (*PURE, "pipeline.dialects", "pipeline.storage", "pipeline.engines.weights")
+SHOWS = ("schemas", "pipeline.intervals", "pipeline.plots")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "schemas": (),
@@ -32,9 +33,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline.pool": ("schemas", "pipeline.engines.engine"),
     "pipeline.report": (*PURE, "pipeline.plan", "pipeline.storage"),
     "pipeline.intervals": ("schemas",),
+    "pipeline.plots": (),
     "pipeline.sft": TRAINS,
-    "pipeline.retention": (*TRAINS, "pipeline.sft", "pipeline.intervals", "pipeline.curate"),
-    "pipeline.experiment": ("schemas", "pipeline.intervals"),
+    "pipeline.retention": (*TRAINS, *SHOWS, "pipeline.sft", "pipeline.curate"),
+    "pipeline.experiment": SHOWS,
     "pipeline.damage": ("schemas",),
     **{f"pipeline.{loop}": BELOW_LOOPS for loop in LOOPS},
     "jobs": PACKAGES,
@@ -54,7 +56,7 @@ ONLY_IN = {
     "peft": ("pipeline.sft",),
     "accelerate": ("pipeline.sft",),
     "datasets": ("pipeline.sft",),
-    "matplotlib": ("pipeline.retention", "pipeline.experiment", "pipeline.plots"),
+    "matplotlib": ("pipeline.plots",),
     "lm_eval": ("pipeline.retention",),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
