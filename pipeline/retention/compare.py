@@ -1,8 +1,7 @@
 """Two models that were asked the same, compared item by item."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from pipeline.intervals import count_flips, mean_interval, paired_interval, share_interval
 from schemas.errors import SpecError
@@ -20,7 +19,8 @@ from schemas.retention import (
     Retention,
 )
 
-Make = Any
+Values = Sequence[float]
+Make = Callable[..., Change]
 """Makes a change of one set of items: all but its name and kind is left to say."""
 
 
@@ -75,19 +75,22 @@ def _changes(kind: Kind, name: str, one: AnyMeasured, other: AnyMeasured) -> Ite
 
 def _choices(make: Make, one: MeasuredChoices, other: MeasuredChoices) -> Iterator[Change]:
     yield _accuracy(make, one.right, other.right, one.chance)
-    yield make(
-        measure="margin",
-        higher_is_better=True,
-        before=mean_interval(one.margins),
-        after=mean_interval(other.margins),
-        difference=paired_interval(one.margins, other.margins),
+    make = partial(make, measure="margin", higher_is_better=True)
+    yield _means(make, one.margins, other.margins)
+
+
+def _means(make: Make, one: Values, other: Values, weights: Values | None = None) -> Change:
+    return make(
+        before=mean_interval(one, weights),
+        after=mean_interval(other, weights),
+        difference=paired_interval(one, other, weights),
     )
 
 
 def _accuracy(
     make: Make, one: tuple[bool, ...], other: tuple[bool, ...], chance: float | None = None
 ) -> Change:
-    change: Change = make(
+    return make(
         measure="accuracy",
         higher_is_better=True,
         before=share_interval(one),
@@ -96,7 +99,6 @@ def _accuracy(
         flips=count_flips(one, other),
         chance=chance,
     )
-    return change
 
 
 def _nll(
@@ -106,24 +108,12 @@ def _nll(
     first, second = (
         [nll / count for nll, count in zip(m.nll, m.tokens, strict=True)] for m in (one, other)
     )
-    change: Change = make(
-        measure="nll",
-        higher_is_better=False,
-        before=mean_interval(first, one.tokens),
-        after=mean_interval(second, one.tokens),
-        difference=paired_interval(first, second, one.tokens),
-    )
-    return change
+    make = partial(make, measure="nll", higher_is_better=False)
+    return _means(make, first, second, one.tokens)
 
 
 def _samples(make: Make, one: MeasuredSamples, other: MeasuredSamples) -> Iterator[Change]:
-    yield make(
-        measure="kl",
-        higher_is_better=False,
-        before=mean_interval(one.kl),
-        after=mean_interval(other.kl),
-        difference=paired_interval(one.kl, other.kl),
-    )
+    yield _means(partial(make, measure="kl", higher_is_better=False), one.kl, other.kl)
     if one.cka and other.cka:
         values = [m.figures()["cka"] for m in (one, other)]
         # Layers are no sample of anything, so there is nothing to be sure of.
@@ -143,17 +133,14 @@ def _task(make: Make, one: MeasuredTask, other: MeasuredTask) -> Iterator[Change
 
 
 def _metric(make: Make, one: MeasuredMetric, other: MeasuredMetric) -> Change:
-    paired = bool(one.by_item) and len(one.by_item) == len(other.by_item)
-    ends = [mean_interval(m.by_item) if paired else _as_told(m) for m in (one, other)]
-    difference = Interval(value=other.value - one.value, n=1)
-    change: Change = make(
-        measure="value",
-        higher_is_better=one.higher_is_better,
-        before=ends[0],
-        after=ends[1],
-        difference=paired_interval(one.by_item, other.by_item) if paired else difference,
+    make = partial(make, measure="value", higher_is_better=one.higher_is_better)
+    if one.by_item and len(one.by_item) == len(other.by_item):
+        return _means(make, one.by_item, other.by_item)
+    return make(
+        before=_as_told(one),
+        after=_as_told(other),
+        difference=Interval(value=other.value - one.value, n=1),
     )
-    return change
 
 
 def _as_told(metric: MeasuredMetric) -> Interval:
