@@ -21,7 +21,12 @@ def made_once(location: Path, make: Callable[[Path], None]) -> Path:
     half_made = Path(tempfile.mkdtemp(prefix=f".{location.name}-", dir=location.parent))
     try:
         make(half_made)
-        _move_into_place(half_made, location)
+        try:
+            move_into_place(half_made, location)
+        except OSError:
+            # Another process was faster; what it made is as good.
+            if not location.is_dir():
+                raise
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
     return location
@@ -33,15 +38,10 @@ def package_folders(package: str) -> list[Path] | None:
     return None if found is None else list(map(Path, found.submodule_search_locations or []))
 
 
-def _move_into_place(half_made: Path, location: Path) -> None:
-    """Let a finished folder appear whole, open to all who share the cache."""
+def move_into_place(half_made: Path, location: Path) -> None:
+    """Let a finished folder appear whole, open to all."""
     # Temporary folders and safetensors files are private by default.
     half_made.chmod(0o755)
     for file in half_made.iterdir():
         file.chmod(0o644)
-    try:
-        half_made.rename(location)
-    except OSError:
-        # Another process was faster; what it made is as good.
-        if not location.is_dir():
-            raise
+    half_made.rename(location)

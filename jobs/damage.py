@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from jobs.cache import move_into_place
 from jobs.prepare_model import packaged_location
 from schemas.errors import LocationError, SpecError
 
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         report |= KINDS[args.kind](args, source, half_made)
         (half_made / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        _move(half_made, out)
+        move_into_place(half_made, out)
     finally:
         shutil.rmtree(half_made, ignore_errors=True)
     _show(args, out, report)
@@ -90,14 +91,6 @@ def _beside(out: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
         raise LocationError(f"--out: {out} cannot be made: {error}.") from error
-
-
-def _move(half_made: Path, out: Path) -> None:
-    # Temporary folders are private.
-    half_made.chmod(0o755)
-    for file in half_made.iterdir():
-        file.chmod(0o644)
-    half_made.rename(out)
 
 
 def _prune(args: argparse.Namespace, source: Path, out: Path) -> dict[str, Any]:
