@@ -105,7 +105,8 @@ class Session:
         self._seconds: dict[str, float] = {}
         self._clock = time.monotonic()
         self._trainee, self._mixture = prepared(spec, progress)
-        for warning in seen_in_training(spec, self._mixture.sources):
+        self._seen = seen_in_training(spec, self._mixture.sources)
+        for warning in self._seen:
             progress.say(warning)
         self._took("prepare")
 
@@ -127,7 +128,7 @@ class Session:
             self._took("train")
             retention = measuring.retention(trained.folder)
             self._took("measure after")
-        figures = write_report(spec, self._mixture, trained, self._seconds)
+        figures = write_report(spec, self._mixture, trained, self._seen, self._seconds)
         write_retention(spec, figures, retention)
         if retention.changes:
             progress.say(retention_text(retention))

@@ -2,11 +2,10 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobs.training.held_out import seen_in_training
 from pipeline.sft.training.places import local
 from schemas.retention import Retention
 from schemas.sft_spec import SftSpec
@@ -74,7 +73,11 @@ def _left_out(counts: Mapping[str, int]) -> list[str]:
 
 
 def write_report(
-    spec: SftSpec, mixture: "Mixture", trained: "Trained", seconds: Mapping[str, float]
+    spec: SftSpec,
+    mixture: "Mixture",
+    trained: "Trained",
+    seen_in_training: Sequence[str],
+    seconds: Mapping[str, float],
 ) -> dict[str, Any]:
     """Leave the course of a training beside its model; what was measured is added."""
     figures = {
@@ -82,7 +85,7 @@ def write_report(
         "steps": trained.steps,
         "loss": trained.log[-1]["loss"] if trained.log else None,
         "mixture": mixture_figures(spec, mixture),
-        "warnings": [*trained.warnings, *seen_in_training(spec, mixture.sources)],
+        "warnings": [*trained.warnings, *seen_in_training],
         "seconds": dict(seconds),
         "log": trained.log,
     }
