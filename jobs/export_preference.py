@@ -6,8 +6,8 @@ from itertools import chain
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.export_rows import Roots, Row, View
-from pipeline.storage.reader import Tables, read_dropped, read_kept, read_trees
+from jobs.export_rows import Row, View
+from pipeline.storage.reader import Roots, Tables, read_dropped, read_kept, read_trees
 from pipeline.storage.store import Store
 from pipeline.tree.conversations import introduced, messages
 from pipeline.tree.preferences import SOUND, Answer, Preference, Scores, preferences

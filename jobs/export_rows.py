@@ -7,35 +7,16 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.curate.personal import mask
-from pipeline.storage.reader import Tables, read_trees
+from pipeline.storage.reader import Roots, read_trees
 from pipeline.storage.store import Store
 from pipeline.tree.conversations import conversations, messages, passage, said_between
 from pipeline.tree.run import Run
-from schemas.errors import CorruptData
 from schemas.manifest import Snapshot
 from schemas.node_table import from_table
 from schemas.records import Candidate, Message, Role, Root
-from schemas.root_table import from_root_table
 
 Row = dict[str, Any]
 NOT_SHOWN = ("token_logprobs", "scores")
-
-
-class Roots:
-    """The roots of some trees, by tree."""
-
-    def __init__(self, store: Store, tables: Tables) -> None:
-        self._where = store.location
-        found = from_root_table(tables["roots"]) if "roots" in tables else []
-        self._by_tree = {root.tree_id: root for root in found}
-
-    def __getitem__(self, tree_id: int) -> Root:
-        if tree_id not in self._by_tree:
-            raise CorruptData(
-                f"{self._where}: tree {tree_id} has no row below roots/, so nobody knows what "
-                "stands before its turns. `arborist verify` lists all defects of the run."
-            )
-        return self._by_tree[tree_id]
 
 
 def walks(store: Store, snapshot: Snapshot) -> Iterator[tuple[Root, list[Candidate]]]:

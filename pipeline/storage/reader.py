@@ -12,8 +12,11 @@ import pyarrow as pa
 from pipeline.storage.drops import DropFilter, read_drops
 from pipeline.storage.shards import read_shard
 from pipeline.storage.store import Store
+from schemas.errors import CorruptData
 from schemas.manifest import ShardEntry, Snapshot, Table
 from schemas.node_table import NODE_SCHEMA
+from schemas.records import Root
+from schemas.root_table import from_root_table
 
 AHEAD = 4
 """Shards read while an earlier one is worked on; bounds memory too."""
@@ -67,6 +70,23 @@ def read_trees(
             parts[entry.table].append(drops(table) if entry.table == "nodes" else table)
         tables = {name: _by_tree(read) for name, read in parts.items() if read}
         yield from _blocks({n: t if n == "roots" else _filled(t) for n, t in tables.items()})
+
+
+class Roots:
+    """The roots of some trees, by tree."""
+
+    def __init__(self, store: Store, tables: Tables) -> None:
+        self._where = store.location
+        found = from_root_table(tables["roots"]) if "roots" in tables else []
+        self._by_tree = {root.tree_id: root for root in found}
+
+    def __getitem__(self, tree_id: int) -> Root:
+        if tree_id not in self._by_tree:
+            raise CorruptData(
+                f"{self._where}: tree {tree_id} has no row below roots/, so nobody knows what "
+                "stands before its turns. `arborist verify` lists all defects of the run."
+            )
+        return self._by_tree[tree_id]
 
 
 def _drop_filter(store: Store, snapshot: Snapshot) -> Callable[[pa.Table], pa.Table]:

@@ -15,13 +15,12 @@ from pipeline.sft.rows.run_source import SealedRun, writers
 from pipeline.sft.rows.sampled import Sampled
 from pipeline.sft.rows.stored import Distributions
 from pipeline.sft.trainee import Trainee
-from pipeline.storage.reader import Tables, read_trees
+from pipeline.storage.reader import Roots, read_trees
 from pipeline.tree.conversations import conversations
-from schemas.errors import CorruptData, SpecError
+from schemas.errors import SpecError
 from schemas.manifest import BadRow
 from schemas.node_table import from_table
 from schemas.records import Candidate, Root
-from schemas.root_table import from_root_table
 from schemas.sft_spec import Loss, RunSource
 
 NOT_LEARNED = ("token_logprobs", "scores")
@@ -118,7 +117,7 @@ def _told(sealed: SealedRun, teller: Teller, order: Order) -> Iterator[Example |
     """In memory are the trees that readers hand out together."""
     store = sealed.store
     for tables in read_trees(store, sealed.snapshot, ("nodes", "roots"), without=NOT_LEARNED):
-        roots = _Roots(store.location, tables)
+        roots = Roots(store, tables)
         kept = [node.candidate for node in from_table(tables["nodes"])] if "nodes" in tables else []
         reasons = [teller.unfit(roots[node.tree_id], node) for node in kept]
         judged = list(zip(kept, reasons, strict=True))
@@ -127,20 +126,3 @@ def _told(sealed: SealedRun, teller: Teller, order: Order) -> Iterator[Example |
                 yield BadRow(where=sealed.where(node), why=why)
         for row in linearise(conversations(n for n, why in judged if why is None), order):
             yield teller.example(roots[row.path[0].tree_id], row)
-
-
-class _Roots:
-    """The roots of some trees, by tree."""
-
-    def __init__(self, where: str, tables: Tables) -> None:
-        self._where = where
-        found = from_root_table(tables["roots"]) if "roots" in tables else []
-        self._by_tree = {root.tree_id: root for root in found}
-
-    def __getitem__(self, tree_id: int) -> Root:
-        if (root := self._by_tree.get(tree_id)) is not None:
-            return root
-        raise CorruptData(
-            f"{self._where}: tree {tree_id} has no row below roots/, so nobody knows what stands "
-            "before its turns. `arborist verify` lists all defects of the run."
-        )
