@@ -1,12 +1,12 @@
 """Models as they are trained and measured."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
+from pipeline.sft.training.places import local
 from schemas.errors import ModelError
 
 DTYPE = torch.float32
@@ -21,7 +21,7 @@ def load_model(location: str) -> Any:
     logging.disable_progress_bar()
     try:
         return AutoModelForCausalLM.from_pretrained(
-            Path(location.removeprefix("file://")).expanduser(),
+            local(location),
             dtype=DTYPE,
             local_files_only=True,
             trust_remote_code=False,
