@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from jobs.export_preference import check_score, default_score, how_chosen, preference_rows
-from jobs.export_rows import View, in_tables, message_row, text_row, walks
+from jobs.export_rows import View, in_tables, message_row, order_of, text_row, walks
 from jobs.places import add_place, run_at
 from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
@@ -24,13 +24,16 @@ from pipeline.storage.snapshots import check_withdrawn, latest
 from pipeline.storage.store import Store
 from schemas.errors import LocationError, UserError
 from schemas.manifest import Snapshot
+from schemas.sft_spec import LineariseSpec
 
 ROWS_PER_FILE = 50_000
 
 FORMATS = """\
 formats:
   messages    a row a conversation, as TRL's SFT and HF datasets read it: `messages`, with what
-              stands before the tree first. For chat recipes.
+              stands before the tree first, and `learned`, by message: whether it is an answer
+              that no row before this one holds. Who gives loss to those alone learns each kept
+              answer once, however many rows go on from it. For chat recipes.
   text        a row a leaf of a tree of plain text: `text`, and `token_ids` exactly as the model saw
               and sampled them. For recipes without a chat.
   preference  a row a prompt that has several answers. DPO reads `prompt chosen rejected`; reward
@@ -67,6 +70,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--only-kept",
         action="store_true",
         help="preference: without answers that the judge dropped, or that were surplus",
+    )
+    parser.add_argument(
+        "--turns",
+        type=_counts,
+        metavar="N[,N...]",
+        help="messages: rounds of question and answer in a row; several numbers are mixed evenly "
+        "(default: down to the leaves)",
+    )
+    parser.add_argument(
+        "--per-opening",
+        type=_count,
+        metavar="N",
+        help="messages: at most so many rows from one opening question (default: all)",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="messages: by which such rows are drawn (default: 0)"
     )
     parser.add_argument("--out", required=True, help="an empty folder or URI")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -118,6 +137,24 @@ def check_format(args: argparse.Namespace, view: View) -> None:
     if args.format != "preference" and (args.score is not None or args.only_kept):
         given = "--score" if args.score is not None else "--only-kept"
         raise UserError(f"{given}: is for --format preference, found --format {args.format}.")
+    if args.format != "messages" and (args.turns or args.per_opening):
+        given = "--turns" if args.turns else "--per-opening"
+        raise UserError(f"{given}: is for --format messages, found --format {args.format}.")
+
+
+def _linearise(args: argparse.Namespace) -> LineariseSpec:
+    return LineariseSpec(turns=args.turns, per_opening=args.per_opening)
+
+
+def _count(text: str) -> int:
+    """As a command line has it."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number from 1")
+    return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(map(_count, text.split(",")))
 
 
 def _score(args: argparse.Namespace, view: View) -> str | None:
@@ -135,7 +172,8 @@ def _tables(
         yield from in_tables(rows, preference_schema(chats=not view.run.is_text))
     else:
         as_row, schema = _OF_LEAVES[args.format]
-        rows = (as_row(view, *walk) for walk in walks(store, snapshot))
+        order = order_of(_linearise(args), f"{view.run.run_id}/{args.seed}")
+        rows = (as_row(view, *walk) for walk in walks(store, snapshot, order))
         yield from in_tables(rows, schema)
 
 

@@ -7,26 +7,44 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.curate.personal import mask
+from pipeline.sft.rows.linearise import Order, linearise
+from pipeline.sft.rows.linearise import Row as Walk
 from pipeline.storage.reader import Roots, read_trees
 from pipeline.storage.store import Store
-from pipeline.tree.conversations import conversations, messages, passage, said_between
+from pipeline.tree.conversations import (
+    conversations,
+    introduced,
+    messages,
+    passage,
+    said_between,
+)
 from pipeline.tree.run import Run
 from schemas.manifest import Snapshot
 from schemas.node_table import from_table
 from schemas.records import Candidate, Message, Role, Root
+from schemas.sft_spec import LineariseSpec
 
 Row = dict[str, Any]
 NOT_SHOWN = ("token_logprobs", "scores")
 
 
-def walks(store: Store, snapshot: Snapshot) -> Iterator[tuple[Root, list[Candidate]]]:
-    """Every kept conversation, below its root."""
+def order_of(spec: LineariseSpec, draws: str) -> Order:
+    """How conversations become rows of messages, of which the answers are learned."""
+    return Order(spec, "answers", draws, last_only=lambda node: False)
+
+
+WHOLE = order_of(LineariseSpec(), "")
+"""All of them, down to their leaves."""
+
+
+def walks(store: Store, snapshot: Snapshot, order: Order = WHOLE) -> Iterator[tuple[Root, Walk]]:
+    """The rows of the kept conversations, each below its root."""
     for tables in read_trees(store, snapshot, ("nodes", "roots"), without=NOT_SHOWN):
         roots = Roots(store, tables)
         if "nodes" in tables:
             kept = (node.candidate for node in from_table(tables["nodes"]))
-            for path in conversations(kept):
-                yield roots[path[-1].tree_id], path
+            for walk in linearise(conversations(kept), order):
+                yield roots[walk.path[-1].tree_id], walk
 
 
 @dataclass(frozen=True)
@@ -51,14 +69,19 @@ class View:
         return [{"role": role, "content": self.text(role, text)} for role, text in said]
 
 
-def message_row(view: View, root: Root, path: Sequence[Candidate]) -> Row:
-    """A conversation."""
-    said = messages(root, path, view.between)
-    return {**_leaf(root, path), "messages": view.messages(said)}
+def message_row(view: View, root: Root, walk: Walk) -> Row:
+    """A conversation, and which of its messages are learned in this row."""
+    said = messages(root, walk.path, view.between)
+    learned = [False] * len(root.frame)
+    for node, learns in zip(walk.path, walk.learns, strict=True):
+        if node.level:
+            learned += [*(False for _ in introduced(node.level, view.between)), learns]
+    return {**_leaf(root, walk.path), "messages": view.messages(said), "learned": learned}
 
 
-def text_row(view: View, root: Root, path: Sequence[Candidate]) -> Row:
+def text_row(view: View, root: Root, walk: Walk) -> Row:
     """A text with its ids, which are left out where the text was masked."""
+    path = walk.path
     found = passage(view.run, root, path)
     text = view.text("text", found.text)
     return {

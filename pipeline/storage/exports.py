@@ -15,7 +15,9 @@ _LEAF = [
     pa.field("origin", pa.string()),
 ]
 
-MESSAGES_SCHEMA = pa.schema([*_LEAF, pa.field("messages", _MESSAGES)])
+MESSAGES_SCHEMA = pa.schema(
+    [*_LEAF, pa.field("messages", _MESSAGES), pa.field("learned", pa.list_(pa.bool_()))]
+)
 TEXT_SCHEMA = pa.schema(
     [*_LEAF, pa.field("text", _TEXT), pa.field("token_ids", pa.list_(pa.int32()))]
 )

@@ -153,6 +153,76 @@ def test_messages_are_the_frame_then_the_turns_of_every_leaf(tmp_path: Path, rec
         assert row["messages"][-1]["role"] == "assistant"
 
 
+def said_by_kept(rows: list[dict], role: str) -> Counter[str]:
+    """What kept nodes say that are on the way to an answer."""
+    by_id = {row["node_id"]: row for row in rows}
+    told = set()
+    for leaf in leaves_of(rows):
+        row = by_id[leaf]
+        while row["level"]:
+            told.add(row["node_id"])
+            row = by_id[row["parent_id"]]
+    return Counter(by_id[node]["text"] for node in told if by_id[node]["role"] == role)
+
+
+@pytest.mark.parametrize("recipe", ["tg-sft", "magpie", "topics"])
+@pytest.mark.parametrize("args", [(), ("--turns", "1,2")], ids=["whole", "cut"])
+def test_each_kept_answer_is_learned_in_one_row_of_messages(
+    tmp_path: Path, recipe: str, args: tuple[str, ...]
+):
+    generation, _, _ = CHATS[recipe]
+    _, rows = grown(tmp_path, generation)
+    learned: Counter[str] = Counter()
+    repeated = 0
+    for row in exported(tmp_path, "messages", *args).to_list():
+        for message, learns in zip(row["messages"], row["learned"], strict=True):
+            assert not learns or message["role"] == "assistant"
+            learned[message["content"]] += learns
+            repeated += message["role"] == "assistant" and not learns
+    every = said_by_kept(rows, "assistant")
+    if args:
+        assert not +learned - every and learned.total() > every.total() / 3
+    else:
+        assert +learned == every and (repeated or recipe != "magpie")
+
+
+def test_messages_are_cut_after_so_many_rounds_and_capped_by_opening(tmp_path: Path):
+    grown(tmp_path, CHATS["magpie"][0])
+
+    def rounds(*args: str) -> list[int]:
+        found = exported(tmp_path, "messages", *args).to_list()
+        return [sum(m["role"] == "assistant" for m in row["messages"]) for row in found]
+
+    whole = rounds()
+    assert max(whole) == 2 and set(rounds("--turns", "1")) == {1}
+    assert set(rounds("--turns", "1,2")) == {1, 2}
+    opened = {row["messages"][0]["content"] for row in exported(tmp_path, "messages").to_list()}
+    assert len(whole) > len(opened) == len(rounds("--per-opening", "1"))
+    drawn = [
+        exported(tmp_path, "messages", "--per-opening", "1", "--seed", str(seed))["leaf_id"]
+        for seed in range(6)
+    ]
+    assert len(set(map(tuple, drawn))) > 1
+
+
+@pytest.mark.parametrize("wrong", [("--turns", "0"), ("--turns", "1,x"), ("--per-opening", "-1")])
+def test_caps_that_are_no_counts_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: tuple[str, str]
+):
+    with pytest.raises(SystemExit):
+        main(["export", str(tmp_path), "--out", str(tmp_path / "out"), *wrong])
+    assert "expected a number from 1" in capsys.readouterr().err
+
+
+def test_caps_of_messages_are_refused_for_other_formats(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    grown(tmp_path, CHATS["magpie"][0])
+    where = [str(tmp_path / "run"), "--out", str(tmp_path / "out")]
+    assert main(["export", *where, "--format", "nodes", "--turns", "1"]) == 2
+    assert "--turns: is for --format messages" in capsys.readouterr().err
+
+
 def test_messages_name_the_row_they_came_from_and_stand_ins(tmp_path: Path):
     _, rows = grown(tmp_path, CHATS["self-distill"][0])
     found = exported(tmp_path, "messages").to_list()

@@ -101,9 +101,9 @@ def test_run_by_rules_of_ones_own_is_grown_verified_and_shown(recipe):
     scored = [{score["name"]: score["value"] for score in row["scores"]} for row in last]
     assert all(1 <= scores["judge"] <= 5 for scores in scored)
     view = View.of(open_run_value(open_run(store)))
-    for root, path in walks(store, snapshot):
-        messages = [m["content"] for m in message_row(view, root, path)["messages"]]
-        assert messages[-2] == "One thing more." and len(path) == 4
+    for root, walk in walks(store, snapshot):
+        messages = [m["content"] for m in message_row(view, root, walk)["messages"]]
+        assert messages[-2] == "One thing more." and len(walk.path) == 4
 
 
 def test_rules_that_ask_an_unknown_group_are_refused_by_its_name(recipe):
