@@ -241,7 +241,13 @@ def test_pair_is_one_text_of_which_the_second_part_is_learned(
     assert learned[edge:].all()
     told = decode(trainee.tokenizer, ids[: edge + 1])
     assert len(decode(trainee.tokenizer, ids[:edge])) <= len(prompt) + len("<|endoftext|>") + 1
-    assert prompt in told or re.search("[é日😀]", prompt + completion[:2])
+    # Some tokenizers read spaces back that were not there, or leave some out.
+    assert solid(prompt) in solid(told) or re.search("[é日😀]", prompt + completion[:2])
+
+
+def solid(text: str) -> str:
+    """Without white space."""
+    return "".join(text.split())
 
 
 def test_pair_without_completion_is_a_prompt(trainee_of):
