@@ -43,7 +43,7 @@ class TellingWatch:
 
     def logged(self, figures: Mapping[str, float]) -> None:
         """Tell, and write into the log."""
-        print({name: round(value, 5) for name, value in figures.items()}, flush=True)
+        print({name: float(f"{value:.5g}") for name, value in figures.items()}, flush=True)
         self._tell({name: figures[name] for name in ("step", "loss") if name in figures})
 
     def stopping(self) -> bool:
