@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.spec_file import load_spec
-from schemas.errors import SpecError
 from schemas.engine_group_spec import EngineGroupSpec
+from schemas.errors import SpecError
 from schemas.execution_spec import ExecutionSpec, RunSpec
 from schemas.generation_spec import GenerationSpec, LevelSpec
 from tests.packaged import specs_with
