@@ -3,8 +3,8 @@
 import pytest
 
 from jobs.cli import main
-from jobs.export_rows import View, message_row, text_row
-from schemas.records import Message
+from jobs.export_rows import View, Walk, message_row, text_row
+from schemas.records import Candidate, Message
 from tests.builders import make_spec as make_run_spec
 from tests.builders import memory_store, run_scripted
 from tests.unit.samples import make_candidate, make_run, make_spec, plant_all
@@ -23,8 +23,13 @@ def contents(*roles, action="mask"):
     run = make_run(make_spec(curation=masking(*roles, action=action)))
     root = plant_all(run)[0].root
     path = [make_candidate(()), make_candidate((0,), ASKS), make_candidate((0, 0), TELLS)]
-    row = message_row(View.of(run), type(root)(0, FRAME, {}), path)
+    row = message_row(View.of(run), type(root)(0, FRAME, {}), whole(path))
     return [message["content"] for message in row["messages"]]
+
+
+def whole(path: list[Candidate]) -> Walk:
+    """A row that learns every node."""
+    return Walk(path, (True,) * len(path))
 
 
 def test_turns_are_exported_as_they_are_unless_the_spec_masks_them():
@@ -49,7 +54,8 @@ def test_the_ids_of_a_masked_text_are_not_exported(text):
     spec = make_spec(recipe="tg-pt", roots={"trees": 1}, levels=LEVELS, curation=masking("text"))
     run = make_run(spec)
     leaf = make_candidate((0,), text, role="text")
-    row = text_row(View.of(run), plant_all(run)[0].root, [make_candidate((), role="text"), leaf])
+    walk = whole([make_candidate((), role="text"), leaf])
+    row = text_row(View.of(run), plant_all(run)[0].root, walk)
     hidden = text == TELLS
     assert (row["token_ids"] is None) == ("<EMAIL>" in row["text"]) == hidden
     assert "grace" not in row["text"]
