@@ -18,6 +18,7 @@ VERBS = {
     "probe": "look at a model's chat template and at what it writes, before spending GPUs",
     "plan": "print what a spec amounts to, without touching a GPU",
     "generate": "grow the trees of a spec and seal them; the same command continues a run",
+    "submit": "start a run on a Ray cluster, on Kubernetes or under Slurm",
     "status": "how far a run is, and what became of what was asked",
     "verify": "re-check every row, checksum, count and link of a run",
     "repair": "retire what verify finds damaged, so that generate makes it again",

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from schemas.bounds import MANY, Count, Seconds
 from schemas.filter_spec import Strict
+from schemas.secrets import secret_options
 
 Gib = Annotated[float, Field(gt=0, le=2**20)]
 Nodes = Annotated[int, Field(ge=1, le=MANY)]
@@ -52,7 +53,8 @@ class RayLaunchSpec(Strict):
     """What the job is started in, sent along. None: only the spec is sent, and Arborist is
     installed on the cluster."""
     runtime_env: dict[str, Any] = {}
-    """Further fields of Ray's runtime environment. Never install vLLM there: bake an image."""
+    """Further fields of Ray's runtime environment; no secrets. Never install vLLM there: bake an
+    image."""
     driver_labels: dict[str, str] = {}
     """Labels of the node that the driver may lie on, such as `{"ray.io/market-type": "!spot"}`."""
     driver_resources: dict[str, float] = {}
@@ -79,6 +81,9 @@ class KubernetesLaunchSpec(Strict):
     shared_memory_gib: Gib = 16
     node_selector: dict[str, str] = {}
     """Of the worker pods."""
+    accelerator_selectors: dict[str, dict[str, str]] = {}
+    """By the engines' `accelerator`, what the nodes of their pods are selected by besides:
+    `{H100: {nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}`."""
     driver_node_selector: dict[str, str] = {}
     """Of the head, where the driver runs: keep it off spot nodes."""
     tolerations: tuple[dict[str, Any], ...] = ()
@@ -113,6 +118,9 @@ class SlurmLaunchSpec(Strict):
     """Of a node. None: all of it."""
     container: str | None = None
     """An image for pyxis (`--container-image`); None runs what `setup` makes ready."""
+    mounts: tuple[str, ...] = ()
+    """What the container sees besides the folder that the job is submitted from, as pyxis has it:
+    `/data:/data`."""
     setup: tuple[str, ...] = ()
     """Lines of shell before Ray starts: modules, a virtual environment."""
     options: tuple[str, ...] = ()
@@ -134,3 +142,15 @@ class LaunchSpec(Strict):
     ray: RayLaunchSpec = RayLaunchSpec()
     kubernetes: KubernetesLaunchSpec = KubernetesLaunchSpec()
     slurm: SlurmLaunchSpec = SlurmLaunchSpec()
+
+    @model_validator(mode="after")
+    def _tells_no_secret(self) -> Self:
+        found = [f"environment.{name}" for name in secret_options(self.environment)]
+        found += [f"ray.runtime_env.{name}" for name in secret_options(self.ray.runtime_env)]
+        if found:
+            raise ValueError(
+                f"{', '.join(found)}: found a secret, expected none. The cluster keeps it: as a "
+                "Kubernetes secret named in launch.kubernetes.secrets, or in the environment of "
+                "its nodes"
+            )
+        return self
