@@ -5,7 +5,8 @@ import json
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
@@ -14,21 +15,23 @@ from jobs.progress import Progress
 from jobs.siblings import siblings
 from jobs.spec_file import load_spec
 from jobs.stop_switch import StopSwitch
+from jobs.whereabouts import here, is_gone
 from jobs.wiring import Resolved, make_pool, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt, Hands, Limits, admission, even_clock, software
-from pipeline.plan.agenda import Agenda
-from pipeline.plan.budget import Held, Limit, Spending, amount, limits
+from pipeline.generate import Attempt, Engage, Hands, even_clock, software
+from pipeline.outlook import Limits
+from pipeline.plan.budget import Limit, amount
 from pipeline.plan.plan import make_plan
 from pipeline.report.status import Status, Tally
 from pipeline.seal import seal
+from pipeline.share import Clocks, Share
+from pipeline.storage.claims import sweep_claims
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store, prove_create
 from pipeline.storage.runs import create_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
-from pipeline.tree.run import Run
-from schemas.execution_spec import BudgetSpec, RunSpec
-from schemas.manifest import Manifest, Snapshot
+from schemas.execution_spec import RunSpec
+from schemas.manifest import Manifest, Snapshot, Software
 from schemas.records import EngineReport
 from schemas.wave_id import WaveId
 
@@ -78,6 +81,8 @@ class Done(NamedTuple):
     """Of its budget, with what is spent of each."""
     news: bool = True
     """Whether this call did any of it."""
+    in_vain: int = 0
+    """Waves made by this call that another driver committed first."""
 
     @property
     def spent(self) -> str | None:
@@ -107,7 +112,6 @@ def generate(spec: RunSpec, out: TextIO) -> Done:
 
 
 def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
-    clock = even_clock()
     resolved = resolve(spec)
     attempt = secrets.token_hex(4)
     execution = spec.execution
@@ -118,44 +122,30 @@ def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
     ledger = Ledger(store)
     before = ledger.all()
     run = resolved.run
-    plan = make_plan(run.spec, run.recipe, run.trees)
-    tally = Tally(plan, execution.budget)
+    tally = Tally(make_plan(run.spec, run.recipe, run.trees), execution.budget)
     for manifest in before.values():
         tally.add(manifest)
     done = latest(store)
     if done is not None and done.complete:
-        # A driver that was killed after another one sealed leaves shards that nobody names.
+        # A driver that was killed after another one sealed leaves files that nobody needs.
         sweep_orphans(store, done)
-        return Done(store, done, tally.status(), _limits(spec, store, clock), news=False)
-    held = Held(attempt, pace_of(spec).gpus, clock())
-    agenda = _agenda(run, execution.budget, before, held)
-    grows = agenda.next() is not None
-    whole = not agenda.held_back
-    if grows:
-        growth = Growth(spec, resolved, ledger, held, clock)
-        with switch.heeded():
-            whole = growth.run(before, Progress(switch, tally, out))
-    found = _limits(spec, store, clock, held if grows else None)
-    snapshot = seal(store, resolved.run_file, run.recipe, partial=not whole)
-    return Done(store, snapshot, tally.status(), found, news=snapshot != done)
+        sweep_claims(store)
+        return Done(store, done, tally.status(), tally.status().limits, news=False)
+    growth = Growth(spec, resolved, ledger, attempt, Progress(switch, tally, out))
+    with switch.heeded():
+        grown = growth.run(before)
+    snapshot = seal(store, resolved.run_file, run.recipe, partial=not grown.whole)
+    news = snapshot != done
+    return Done(store, snapshot, tally.status(), grown.limits, news, grown.in_vain)
 
 
-def _agenda(run: Run, budget: BudgetSpec, before: Mapping[str, Manifest], held: Held) -> Agenda:
-    """What remains before engines are loaded, as far as the budget admits it."""
-    admitted = admission(run, before, budget, held)
-    plan = make_plan(run.spec, run.recipe, run.trees)
-    committed = {name: manifest.frontier for name, manifest in before.items()}
-    return Agenda(run.spec, run.recipe, plan, committed, lambda: admitted.admits(held.since))
+class Grown(NamedTuple):
+    """What an attempt came to."""
 
-
-def _limits(
-    spec: RunSpec, store: Store, clock: Callable[[], float], held: Held | None = None
-) -> tuple[Limit, ...]:
-    """The budget, and what all attempts spent of it."""
-    spending = Spending()
-    for manifest in Ledger(store).all().values():
-        spending.add(manifest)
-    return tuple(limits(spec.execution.budget, spending.spent(held, clock())))
+    whole: bool
+    """Whether nothing remains that the budget leaves out."""
+    limits: tuple[Limit, ...]
+    in_vain: int
 
 
 class Growth(NamedTuple):
@@ -164,46 +154,50 @@ class Growth(NamedTuple):
     spec: RunSpec
     resolved: Resolved
     ledger: Ledger
-    held: Held
-    clock: Callable[[], float]
+    attempt: str
+    progress: Progress
 
-    def run(self, before: Mapping[str, Manifest], progress: Progress) -> bool:
-        """Whether nothing remains that the budget leaves out."""
-        run_file = self.resolved.run_file
-        state = f"continuing after {len(before)} waves" if before else "starting"
-        for line in [] if before else siblings(self.spec.execution, run_file):
-            progress.say(line)
-        for line in _warnings(self.resolved):
-            progress.say(line)
+    def run(self, before: Mapping[str, Manifest]) -> Grown:
+        """Grow what remains, as far as it is this driver's."""
+        execution, clock = self.spec.execution, even_clock()
+        me = here(self.attempt, execution.claim_s)
+        attempt = Attempt(
+            self.resolved.run,
+            ledger=self.ledger,
+            share=Share(self.ledger.store, me, is_gone, Clocks(clock)),
+            pace=pace_of(self.spec),
+            watch=self.progress,
+        )
+        limits = Limits(execution.max_failed_share, execution.budget, execution.drivers)
+        engage = self.engaging(before)
+        whole = attempt.generate(engage, before, limits, clock=clock)
+        return Grown(whole, attempt.limits(), attempt.in_vain)
+
+    def engaging(self, before: Mapping[str, Manifest]) -> Engage:
+        """How engines and workers are loaded and let go, and what is said of it."""
+        states = iter([f"continuing after {len(before)} waves" if before else "starting"])
+        known = {entry for manifest in before.values() for entry in manifest.software}
+        notes = [] if before else list(siblings(self.spec.execution, self.resolved.run_file))
+        for line in [*notes, *_warnings(self.resolved)]:
+            self.progress.say(line)
+        return lambda: self._engaged(next(states, "going on"), known)
+
+    @contextmanager
+    def _engaged(self, state: str, known: Set[Software]) -> Iterator[Hands]:
+        progress, run_file = self.progress, self.resolved.run_file
         where = self.ledger.store.location
-        progress.say(f"run {where}: {state}, attempt {self.held.attempt}; loading engines")
+        progress.say(f"run {where}: {state}, attempt {self.attempt}; loading engines")
         pool, workers = make_pool(self.spec, run_file), make_workers(self.spec, run_file)
-        hands = Hands(pool, workers, self.resolved.plant)
         try:
             with progress.switch.at_once():
                 pool.start()
                 workers.start()
-            _note_other_software(before.values(), pool.reports(), progress)
+            _note_other_software(known, pool.reports(), progress)
             with progress.showing():
-                return self._grow(hands, before, progress)
+                yield Hands(pool, workers, self.resolved.plant)
         finally:
             workers.close()
             pool.close(progress.switch.patience_s)
-
-    def _grow(self, hands: Hands, before: Mapping[str, Manifest], progress: Progress) -> bool:
-        execution = self.spec.execution
-        return Attempt(
-            self.resolved.run,
-            self.held.attempt,
-            ledger=self.ledger,
-            hands=hands,
-            pace=pace_of(self.spec),
-            watch=progress,
-        ).generate(
-            before,
-            Limits(execution.max_failed_share, execution.budget, self.held.since),
-            clock=self.clock,
-        )
 
 
 def _warnings(resolved: Resolved) -> Iterator[str]:
@@ -220,10 +214,9 @@ def _warnings(resolved: Resolved) -> Iterator[str]:
 
 
 def _note_other_software(
-    before: Iterable[Manifest], reports: Iterable[EngineReport], progress: Progress
+    known: Set[Software], reports: Iterable[EngineReport], progress: Progress
 ) -> None:
     """A run may go on under other versions or hardware; it says so, and the snapshot lists all."""
-    known = {entry for manifest in before for entry in manifest.software}
     for new in sorted({software(report) for report in reports} - known, key=repr):
         if known:
             progress.say(
@@ -250,6 +243,7 @@ def summary(done: Done) -> dict[str, object]:
         "aside_tokens": snapshot.counts.aside_tokens,
         "spent": done.spent,
         "cohorts": done.cohorts,
+        "waves_in_vain": done.in_vain,
         "over_budget": {limit.name: limit.spent - limit.allowed for limit in done.over},
         "biases": snapshot.biases,
         "busy_s": round(status.busy_s, 2),

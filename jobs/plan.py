@@ -6,11 +6,13 @@ import sys
 from dataclasses import asdict
 
 from jobs.curation import curation_identity
+from jobs.engine_places import sizing, sizing_text
 from jobs.estimate_text import estimate_text
 from jobs.json_output import kept_for_json
 from jobs.recipes import load_recipe
 from jobs.rows import rows_of
 from jobs.spec_file import load_spec
+from jobs.wiring import used_groups
 from pipeline.plan.plan import Plan, make_plan
 from schemas.errors import UserError
 from schemas.execution_spec import RunSpec
@@ -55,10 +57,12 @@ def run(args: argparse.Namespace) -> int:
     plan, rows = plan_of(run_spec)
     if args.json:
         read = rows.model_dump(mode="json") if isinstance(rows, RowCount) else {"unread": rows}
-        print(json.dumps(as_json(plan) | {"rows": read}, indent=1))
+        found = {"rows": read, "engines": sizing(run_spec.execution, used_groups(run_spec))}
+        print(json.dumps(as_json(plan) | found, indent=1))
     else:
         print(as_text(args.spec, plan))
-        print("".join(f"{line}\n" for line in rows_text(rows)), end="")
+        lines = rows_text(rows) + sizing_text(run_spec.execution, used_groups(run_spec))
+        print("".join(f"{line}\n" for line in lines), end="")
     return 0
 
 

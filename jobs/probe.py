@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from jobs.probe_text import as_text
 from jobs.wiring import model_location
 from schemas.dialect import Dialect
-from schemas.engine_group_spec import EngineGroupSpec
 from schemas.records import Sampling, to_ids
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from pipeline.dialects.derive import derive_dialect
     from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
 
-    location = model_location(EngineGroupSpec(model=args.model))
+    location = model_location(args.model)
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
     report = {"model": location} | describe(tokenizer, dialect, args.system)

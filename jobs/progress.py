@@ -1,7 +1,7 @@
 """What a person sees while a run grows: a live view in a terminal, one line a wave elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from jobs.stop_switch import StopSwitch
 from pipeline.pool.pool import PoolStats
 from pipeline.report.status import Status, Tally
-from pipeline.watch import Stop
+from pipeline.watch import Awaited, Stop
 from schemas.manifest import Manifest
 
 REDRAW_S = 0.25
@@ -33,6 +33,8 @@ class Progress:
         self._live: Live | None = None
         self._started = time.monotonic()
         self._drawn = 0.0
+        self._waits = ""
+        """What was said last of others."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
@@ -68,6 +70,13 @@ class Progress:
             status = self._tally.status()
             self._live.update(view(status, stats, open_waves, now - self._started))
 
+    def waits(self, others: Sequence[Awaited]) -> None:
+        """Say for whom, each time that it is for others."""
+        words = waiting_text(others)
+        if words != self._waits:
+            self._waits = words
+            self.say(words)
+
     def stop(self) -> Stop:
         """As was asked."""
         return self.switch.stop
@@ -87,8 +96,9 @@ def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) ->
     tokens = sum(engine.tokens for engine in engines)
     asked = sum(engine.prompt_tokens for engine in engines)
     cached = sum(engine.cached_tokens for engine in engines)
+    more = f" ({stats.waiting} more wait for a place)" if stats.waiting else ""
     figures = (
-        f"{len(engines)} engines: {sum(e.running for e in engines)} running, "
+        f"{len(engines)} engines{more}: {sum(e.running for e in engines)} running, "
         f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves open; "
         f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
         f"{cached / asked if asked else 0:.0%} cached{replaced_text(stats)}"
@@ -96,6 +106,24 @@ def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) ->
     return Group(
         bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}")
     )
+
+
+def waiting_text(others: Sequence[Awaited]) -> str:
+    """For whom a driver waits that has nothing left to take."""
+    silences = ", ".join(sorted({f"{one.driver.claim_s:g} s" for one in others if one.driver}))
+    return (
+        f"nothing is left to take, so engines are let go; waiting for "
+        f"{'; '.join(map(_awaited_text, others))}. What others leave is taken over, at the latest "
+        f"once nothing was heard of them for {silences or 'a while'}."
+    )
+
+
+def _awaited_text(one: Awaited) -> str:
+    count = len(one.cohorts)
+    what = f"cohort {one.cohorts[0]}" if count == 1 else f"{count} cohorts from {one.cohorts[0]} on"
+    if one.driver is None:
+        return f"{what} of an unknown driver"
+    return f"{what} of attempt {one.driver.attempt} on {one.driver.host}"
 
 
 def replaced_text(stats: PoolStats) -> str:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import time
+from functools import cache
 from typing import NamedTuple
 
 import pyarrow.compute as pc
@@ -12,8 +14,11 @@ from jobs.plan import rows_text
 from jobs.progress import drops_text, eta_text
 from jobs.recipes import check_recipe
 from jobs.spec_file import load_spec
+from jobs.whereabouts import is_gone
 from jobs.wiring import open_run_value
+from pipeline.plan.agenda import finished_cohorts, planned_waves
 from pipeline.plan.plan import make_plan
+from pipeline.report.drivers import DriverStatus, drivers_of
 from pipeline.report.status import LevelStatus, Status, status_of
 from pipeline.storage.drops import read_drops
 from pipeline.storage.estimates import PILOTS, read_estimate
@@ -29,6 +34,7 @@ from schemas.manifest import RowCount, RunFile, Snapshot
 from schemas.wave_id import WaveId
 
 STOPPED = "stopped by its budget"
+_SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +66,8 @@ class Standing(NamedTuple):
     """What its pilot said."""
     repairs: int
     """How many times something damaged was retired."""
+    drivers: tuple[DriverStatus, ...]
+    """Those that work on it, and those that left something behind."""
 
     @property
     def sealed(self) -> bool:
@@ -116,8 +124,12 @@ def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
     run = open_run_value(run_file)
     plan = make_plan(run.spec, run.recipe, run.trees)
     ledger = Ledger(store)
-    manifests = list(ledger.all().values())
+    committed = ledger.all()
+    manifests = list(committed.values())
     snapshot = latest(store)
+    frontiers = {wave: manifest.frontier for wave, manifest in committed.items()}
+    waves = planned_waves(run.spec, run.recipe, plan, frontiers)
+    finished = cache(lambda: finished_cohorts(waves))
     return Standing(
         location=store.location,
         status=status_of(plan, manifests, budget),
@@ -128,6 +140,7 @@ def standing_of(store: Store, budget: BudgetSpec | None = None) -> Standing:
         kept_after_refine=_kept_after(store, snapshot) if snapshot else None,
         pilot=_pilot_of(store, run.run_id),
         repairs=ledger.repairs.last,
+        drivers=drivers_of(store, lambda cohort: cohort in finished(), is_gone, time.time()),
     )
 
 
@@ -175,6 +188,19 @@ def as_json(standing: Standing) -> dict[str, object]:
         "eta_s": None if status.eta_s is None else round(status.eta_s),
         "pilot": course_json(pilot, status) if pilot else None,
         "repairs": standing.repairs,
+        "drivers": [_driver_json(driver) for driver in standing.drivers],
+    }
+
+
+def _driver_json(one: DriverStatus) -> dict[str, object]:
+    return {
+        "attempt": one.driver.attempt,
+        "host": one.driver.host,
+        "pid": one.driver.pid,
+        "state": one.state,
+        "heard_s": round(one.heard_s, 1),
+        "claim_s": one.driver.claim_s,
+        "cohorts": list(one.cohorts),
     }
 
 
@@ -261,9 +287,21 @@ def _notes(standing: Standing) -> list[str]:
         lines.append(f"spent: {', '.join(map(str, status.limits))}")
     if standing.repairs:
         lines.append(f"repairs: {standing.repairs}; what they retired is not counted")
+    lines += map(_driver_text, standing.drivers)
     if standing.pilot is not None:
         lines.append(course_text(standing.pilot, status, done=standing.sealed))
     return lines
+
+
+def _driver_text(one: DriverStatus) -> str:
+    shown = ", ".join(map(str, one.cohorts[:_SHOWN]))
+    more = len(one.cohorts) - _SHOWN
+    held = f"cohorts {shown}{f' and {more:,} more' if more > 0 else ''}" if shown else "nothing"
+    holds = "left" if one.state in ("ended", "gone") else "holds"
+    return (
+        f"driver {one.driver.attempt} on {one.driver.host}: {one.state}, {holds} {held}; last "
+        f"heard of {one.heard_s:,.0f} s ago"
+    )
 
 
 def _given_text(level: LevelStatus) -> str:

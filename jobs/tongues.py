@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from jobs.wiring import SCRIPTED, model_location
+from jobs.engine_factories import SCRIPTED
+from jobs.model_place import ModelPlace
 from pipeline.tree.run import Speller
 from pipeline.verify.reach import Decode
 from schemas.dialect import Dialect
@@ -76,7 +77,7 @@ def _read(run_file: RunFile, location: str) -> _Model:
         tokenizer_digest,
     )
 
-    location = model_location(EngineGroupSpec(model=location))
+    location = ModelPlace.of(EngineGroupSpec(model=location)).described()
     if tokenizer_digest(location) not in {m.tokenizer for m in run_file.identity.models}:
         raise ModelError(f"{location}: its tokenizer is of none of the models that made this run.")
     tokenizer = load_tokenizer(location)

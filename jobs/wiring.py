@@ -1,17 +1,18 @@
 """Names become objects: models, engines, pools. Backends load when chosen."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from importlib.metadata import version
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from jobs.curation import HASHING, curation_identity
+from jobs.engine_factories import SCRIPTED, engine_factory
+from jobs.engine_places import node_labels, require_sense
 from jobs.fitting import fitting_rows
+from jobs.model_place import ModelPlace
 from jobs.recipes import load_recipe, recipe_identity
 from jobs.rows import Rows
-from pipeline.engines.engine import Engine
 from pipeline.flight import Pace
-from pipeline.pool.pool import EngineFactory, GroupPlan, Pool, PoolLimits
+from pipeline.pool.pool import GroupPlan, Pool, PoolLimits
 from pipeline.tree.recipe import LevelRule, rules_of
 from pipeline.tree.roots import plant
 from pipeline.tree.rules import groups_of, phrases_of
@@ -21,11 +22,9 @@ from schemas.engine_group_spec import EngineGroupSpec
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 from schemas.fingerprint import Identity, ModelIdentity, canonical, digest, run_id
-from schemas.generation_spec import GenerationSpec, ModelSpec
+from schemas.generation_spec import GenerationSpec
 from schemas.manifest import RunFile
 from schemas.records import Root, to_ids
-
-SCRIPTED = "scripted"
 
 
 def rehearsal(spec: RunSpec) -> RunSpec:
@@ -101,8 +100,11 @@ def models_of(spec: RunSpec) -> list[Model]:
         if name is None:
             raise _unused(generation, index)
         group = used[name]
-        scripted = group.backend == SCRIPTED
-        models.append(_scripted_model() if scripted else _read_model(group, name, chats=chats))
+        if group.backend == SCRIPTED:
+            models.append(_scripted_model())
+        else:
+            place = ModelPlace.of(group, name, spec.execution)
+            models.append(_read_model(group, place, chats=chats))
     return models
 
 
@@ -143,20 +145,18 @@ def _scripted_model() -> Model:
     return Model(SCRIPTED, scripted_dialect(), ScriptedSpeller())
 
 
-def _read_model(group: EngineGroupSpec, name: str, *, chats: bool) -> Model:
+def _read_model(group: EngineGroupSpec, place: ModelPlace, *, chats: bool) -> Model:
     from pipeline.dialects.derive import derive_dialect, require_chat
     from pipeline.dialects.spelling import TokenizerSpeller
     from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
-    from pipeline.engines.weights import weights_digest
 
-    location = model_location(group, name)
     # The code that a model brings along is run where the engine is told to, and only there.
-    code = bool(group.args.get("trust_remote_code"))
-    weights = weights_digest(location, group.adapter, code=code)
+    weights = place.digest(group.adapter, code=bool(group.args.get("trust_remote_code")))
+    location = place.described()
     tokenizer = load_tokenizer(location)
     dialect = derive_dialect(tokenizer, eos_ids=generation_eos_ids(location))
     if chats:
-        require_chat(dialect, location)
+        require_chat(dialect, place.location)
     return Model(weights, dialect, TokenizerSpeller(tokenizer, dialect))
 
 
@@ -179,16 +179,9 @@ def is_rehearsal(run_file: RunFile) -> bool:
     return all(model.weights == SCRIPTED for model in run_file.identity.models)
 
 
-def model_location(group: EngineGroupSpec, name: str = "main") -> str:
-    """The directory of a group's model."""
-    if group.model is None:
-        raise SpecError(
-            f"execution.engines.{name}.model: missing; expected the directory of a model, or "
-            "`packaged` for the small chat model that `arborist prepare-model` makes."
-        )
-    from jobs.prepare_model import packaged_location
-
-    return packaged_location(group.model)
+def model_location(model: str) -> str:
+    """The directory on this machine of a model that a person names."""
+    return ModelPlace.of(EngineGroupSpec(model=model)).whole()
 
 
 def open_run_value(run_file: RunFile, spellers: tuple[Speller, ...] = ()) -> Run:
@@ -212,15 +205,21 @@ def open_run_value(run_file: RunFile, spellers: tuple[Speller, ...] = ()) -> Run
 def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
     """The pool of a run, not started."""
     execution = spec.execution
+    require_sense(execution, used_groups(spec))
     groups = [
         GroupPlan(
             name=name,
-            make_engine=_factory(name, group, spec.generation),
-            replicas=group.most,
+            make_engine=engine_factory(name, spec, run_file),
+            least=group.least,
             lease=group.lease,
             weights=run_file.identity.models[spec.generation.model_index(name)].weights,
             cpus=group.cpus,
             gpus=group.gpus,
+            most=group.most,
+            loading=group.loading,
+            stages=group.pipeline_parallel,
+            labels=node_labels(group),
+            environment=group.environment,
         )
         for name, group in used_groups(spec).items()
     ]
@@ -259,58 +258,4 @@ def pace_of(spec: RunSpec) -> Pace:
     groups = used_groups(spec).values()
     engines = sum(group.most for group in groups)
     lease = max(group.lease for group in groups)
-    gpus = sum(group.most * group.gpus for group in groups)
-    return Pace(engines, lease, spec.execution.waves_in_flight, gpus)
-
-
-def _factory(name: str, group: EngineGroupSpec, spec: GenerationSpec) -> EngineFactory:
-    if group.backend == SCRIPTED:
-        return partial(_make_scripted, dict(group.scripted), group.max_num_seqs)
-    from pipeline.engines.distribution import require_one_vllm
-
-    require_one_vllm()
-    return partial(
-        _make_vllm, group, spec.model_of(name), _Asked.of(spec), model_location(group, name)
-    )
-
-
-def _make_scripted(settings: Mapping[str, object], max_num_seqs: int, incarnation: int) -> Engine:
-    from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
-
-    config = ScriptedConfig.from_settings({"max_num_seqs": max_num_seqs, **settings})
-    return ScriptedEngine(config, incarnation)
-
-
-class _Asked(NamedTuple):
-    """What a run asks of every engine."""
-
-    guarantee: Literal["none", "seeded", "batch-invariant"]
-    top_logprobs: int
-
-    @classmethod
-    def of(cls, spec: GenerationSpec) -> "_Asked":
-        return cls(spec.guarantee, spec.top_logprobs)
-
-
-def _make_vllm(
-    group: EngineGroupSpec, model: ModelSpec, asked: _Asked, location: str, incarnation: int
-) -> Engine:
-    from pipeline.engines.vllm import VllmConfig, VllmEngine
-
-    return VllmEngine(
-        VllmConfig(
-            model=location,
-            adapter=group.adapter,
-            context=model.context,
-            dtype=model.dtype,
-            quantization=model.quantization,
-            max_num_seqs=group.max_num_seqs,
-            max_num_batched_tokens=group.max_num_batched_tokens,
-            kv_cache_gib=group.kv_cache_gib,
-            cpus=group.cpus,
-            gpus=group.gpus,
-            guarantee=asked.guarantee,
-            top_logprobs=asked.top_logprobs,
-            args=group.args,
-        )
-    )
+    return Pace(engines, lease, spec.execution.waves_in_flight)

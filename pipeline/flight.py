@@ -17,20 +17,22 @@ class Pace:
     """How much is in flight at once. Decides no rows."""
 
     engines: int
+    """That there may be."""
     lease: int
     """Children that one engine holds at once."""
     waves: int | None = None
     """At most so many waves; None leaves it to the rule below."""
-    gpus: float = 0.0
-    """That all engines hold together."""
 
-    def has_room(self, open_waves: int, pending: int, measuring: int = 0) -> bool:
+    def has_room(
+        self, open_waves: int, pending: int, measuring: int = 0, *, live: int | None = None
+    ) -> bool:
         """Whether another wave is needed, so that no engine runs dry while a wave ends.
 
-        `measuring` are the open waves that are at the workers: they give the engines nothing to do,
-        but where workers are slower than engines they must not pile up.
+        `live` are the engines that are there, where these may be fewer. `measuring` are the open
+        waves that are at the workers: they give the engines nothing to do, but where workers are
+        slower than engines they must not pile up.
         """
-        enough = 2 * self.engines
+        enough = 2 * (self.engines if live is None else max(1, live))
         if measuring >= enough or (self.waves is not None and open_waves >= self.waves):
             return False
         return open_waves - measuring < enough or pending < enough * self.lease
@@ -56,6 +58,8 @@ class OpenWave:
     """Of the candidates, row by row, once they are measured."""
     missing: int = 0
     """Outcomes that are still to come."""
+    gpus: float = 0.0
+    """That engines held when it was opened."""
 
     @property
     def asked(self) -> int:

@@ -2,23 +2,28 @@
 
 It owns the state of one attempt and nothing that matters beyond it: a wave exists when its
 manifest does, and a killed driver loses only the waves in flight. It names no backend.
+
+Several drivers share a run by cohorts. One that finds nothing more to take lets its engines go and
+waits until the others have committed everything, or until what a dead one left is free.
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from typing import NamedTuple
 
 from pipeline.flight import Flight, OpenWave, Pace
 from pipeline.judging import count_asides, judged_rows, measured_rows, sampled
 from pipeline.lineage import Lineage, Plant, kept_rows
+from pipeline.outlook import Limits, Outlook
 from pipeline.passes import PASSES, next_requests, write_again
-from pipeline.plan.agenda import Agenda
-from pipeline.plan.budget import Admission, Held
+from pipeline.plan.budget import Limit
 from pipeline.plan.plan import make_plan
 from pipeline.pool.pool import Pool
 from pipeline.pool.workers import Workers
+from pipeline.share import Share
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
 from pipeline.tree.expand import attach, expand
@@ -27,7 +32,6 @@ from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
 from schemas.errors import CorruptData, Evicted, FailureShareExceeded, Interrupted
-from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Counts, Manifest, Software
 from schemas.measures import Measures
 from schemas.records import EngineReport
@@ -36,6 +40,7 @@ from schemas.wave_id import WaveId
 log = logging.getLogger(__name__)
 
 TICK_S = 0.5
+LEAST_WAIT_S = 0.05
 MEASURING_TICK_S = 0.02
 ENOUGH_ANSWERS = 100
 """Below so many outcomes a share of failures says nothing."""
@@ -49,39 +54,37 @@ class Hands(NamedTuple):
     plant: Plant
 
 
-class Limits(NamedTuple):
-    """When an attempt ends before the run does."""
-
-    max_failed_share: float
-    budget: BudgetSpec
-    since: float | None = None
-    """When the attempt began, if that was before it grows: engines that load hold their GPUs."""
+Engage = Callable[[], AbstractContextManager[Hands]]
+"""Has them ready inside, and lets them go afterwards."""
 
 
 class Attempt:
     """One process's try at a run."""
 
-    def __init__(
-        self, run: Run, name: str, *, ledger: Ledger, hands: Hands, pace: Pace, watch: Watch
-    ) -> None:
-        self._run, self._name = run, name
-        self._ledger, self._pace, self._watch = ledger, pace, watch
+    def __init__(self, run: Run, *, ledger: Ledger, share: Share, pace: Pace, watch: Watch) -> None:
+        self._run, self._name = run, share.me.attempt
+        self._ledger, self._share, self._pace, self._watch = ledger, share, pace, watch
         self._store = ledger.store
-        self._pool, self._workers, plant = hands
         self._plan = make_plan(run.spec, run.recipe, run.trees)
-        self._lineage = Lineage(run, self._plan, ledger, plant)
-        self._agenda: Agenda
-        self._admission: Admission
+        self._outlook = Outlook(run, self._plan, ledger, share, watch)
+        self._pool: Pool
+        self._workers: Workers
+        self._lineage: Lineage
         self._flight = Flight()
         self._measuring = 0
         """Waves at the workers."""
-        self._fruitful = False
-        """Whether any request of the run has succeeded, or none needs to."""
+        self._engaged = False
+        """Whether there is a pool."""
+        self._gpu_s_before = 0.0
+        """Held by pools that were let go."""
         self._doubtful: list[OpenWave] = []
         """Waves that are whole, but commit nothing before a first request of the run succeeds."""
+        self.in_vain = 0
+        """Waves made here that another driver committed first."""
 
     def generate(
         self,
+        engage: Engage,
         before: Mapping[str, Manifest],
         limits: Limits,
         *,
@@ -89,31 +92,67 @@ class Attempt:
     ) -> bool:
         """Grow until every planned wave is committed, or raise; what is committed stays.
 
-        `before` is the ledger by wave, as it was read last. False says that cohorts remain which
-        the budget does not admit; those that were begun are whole.
+        `before` is the ledger by wave, as it was read last. Those who do the work are engaged once
+        a cohort is this driver's. False says that cohorts remain which the budget does not admit;
+        those that were begun are whole.
         """
         clock = clock or even_clock()
-        committed = {name: manifest.frontier for name, manifest in before.items()}
-        since = clock() if limits.since is None else limits.since
-        held = Held(self._name, self._pace.gpus, since)
-        self._admission = admission(self._run, before, limits.budget, held)
-        self._fruitful = limits.max_failed_share >= 1 or any(map(_bore_fruit, before.values()))
-        self._agenda = Agenda(
-            self._run.spec,
-            self._run.recipe,
-            self._plan,
-            committed,
-            lambda: self._admission.admits(clock()),
-        )
+        self._outlook.begin(before, limits, clock)
+        agenda = self._outlook.agenda
+        try:
+            while agenda.has_next() or agenda.awaited:
+                if agenda.has_next():
+                    self._work(engage, limits, clock)
+                else:
+                    self._wait()
+                if not agenda.is_done:
+                    self._outlook.catch_up()
+        finally:
+            self._share.end()
+        return not agenda.held_back
+
+    def limits(self) -> tuple[Limit, ...]:
+        """The budget, and what all attempts spent of it, as far as it is known."""
+        return self._outlook.limits()
+
+    def _work(self, engage: Engage, limits: Limits, clock: Callable[[], float]) -> None:
+        """Engage hands and use them until they find nothing more to do."""
+        self._outlook.hold(self._name, self._gpu_s)
+        with ExitStack() as stack:
+            with self._share.kept("loading"):
+                self._pool, self._workers, plant = stack.enter_context(engage())
+            self._lineage = Lineage(self._run, self._plan, self._ledger, plant)
+            self._engaged = True
+            self._grow(limits.max_failed_share, clock)
+            self._gpu_s_before, self._engaged = self._gpu_s(), False
+        self._outlook.release()
+
+    def _gpu_s(self) -> float:
+        return self._gpu_s_before + (self._pool.stats().gpu_s if self._engaged else 0.0)
+
+    def _wait(self) -> None:
+        """Until others may have got further, or one of them may be dead."""
+        others = self._share.awaited(self._outlook.agenda.awaited)
+        self._watch.waits(others)
+        self._share.tend("waiting")
+        until = time.monotonic() + max(LEAST_WAIT_S, self._share.patience_s(others))
+        while (left := until - time.monotonic()) > 0:
+            if (stop := self._watch.stop()) is not Stop.NO:
+                raise self._stopped(stop)
+            time.sleep(min(TICK_S, left))
+        self._outlook.require_no_repair()
+
+    def _grow(self, max_failed_share: float, clock: Callable[[], float]) -> None:
+        """Make waves until there are none to make that are this driver's."""
         while self._fill(clock):
+            self._outlook.keep_up()
             self._require_fruit()
             for opened in self._flight.settle(self._pool.collect(self._patience())):
                 self._answered(opened, clock)
             for wave, measures in self._workers.collect():
                 self._measured(self._flight.named(wave), measures, clock)
             self._watch.tick(self._pool.stats(), open_waves=self._flight.waves)
-            self._check_failures(limits.max_failed_share)
-        return not self._agenda.held_back
+            self._check_failures(max_failed_share)
 
     def _patience(self) -> float:
         """How long to wait for outcomes, when measures may come as well."""
@@ -122,17 +161,14 @@ class Attempt:
     def _fill(self, clock: Callable[[], float]) -> bool:
         """Open ready waves while there is room; False when none is open and none remains."""
         while (stop := self._watch.stop()) is Stop.NO and self._has_room():
-            wave = self._agenda.next()
+            wave = self._outlook.agenda.next()
             if wave is None:
                 break
             winner = self._ledger.read(wave.name)
             if winner is None:
                 self._open(wave, clock())
             else:
-                self._watch.committed(winner, ours=False)
-                self._fruitful = self._fruitful or _bore_fruit(winner)
-                self._admission.book(winner)
-                self._agenda.commit(wave, winner.frontier)
+                self._outlook.book(winner, ours=False)
         if stop.drops or (stop is not Stop.NO and not self._flight.waves):
             self._pool.abandon()
             raise self._stopped(stop)
@@ -149,7 +185,8 @@ class Attempt:
 
     def _has_room(self) -> bool:
         going = self._flight.waves - len(self._doubtful)
-        return self._pace.has_room(going, self._flight.pending, self._measuring)
+        live = len(self._pool.stats().engines)
+        return self._pace.has_room(going, self._flight.pending, self._measuring, live=live)
 
     def _open(self, wave: WaveId, now: float) -> None:
         rule = self._run.recipe.rule(self._run.spec, wave.level)
@@ -161,7 +198,8 @@ class Attempt:
                 "retires it, and the same command makes it again."
             )
         requests = expand(self._run, wave.name, parents, rule)
-        self._flight.open(OpenWave(wave, rule, parents, requests, now))
+        gpus = self._pool.stats().gpus
+        self._flight.open(OpenWave(wave, rule, parents, requests, now, gpus=gpus))
         self._pool.submit(requests)
 
     def _answered(self, opened: OpenWave, clock: Callable[[], float]) -> None:
@@ -197,8 +235,8 @@ class Attempt:
                 self._measure(opened)
                 return
         self._doubtful.append(opened)
-        self._fruitful = self._fruitful or self._flight.failed < self._flight.answered
-        if self._fruitful:
+        if self._outlook.fruitful or self._flight.failed < self._flight.answered:
+            self._outlook.fruitful = True
             doubtful, self._doubtful = self._doubtful, []
             for whole in doubtful:
                 self._close(whole, clock())
@@ -213,6 +251,10 @@ class Attempt:
 
     def _close(self, opened: OpenWave, now: float) -> None:
         """Commit a whole wave; where another driver was first, go on from its rows."""
+        if self._outlook.knows(opened.wave):
+            self.in_vain += 1
+            self._flight.close(opened)
+            return
         rows = judged_rows(self._run, opened)
         kept = [n.candidate for n in rows.nodes if n.verdict.kept and n.candidate.level]
         frontier = frontier_of(self._run, opened.parents, kept)
@@ -223,9 +265,8 @@ class Attempt:
             frontier = frontier_of(self._run, opened.parents, theirs)
         self._lineage.hold(opened.wave, frontier)
         self._flight.close(opened)
-        self._watch.committed(manifest, ours=ours)
-        self._admission.book(manifest)
-        self._agenda.commit(opened.wave, manifest.frontier)
+        self.in_vain += not ours
+        self._outlook.book(manifest, ours=ours)
 
     def _commit(self, opened: OpenWave, rows: WaveRows, frontier: int, now: float) -> Manifest:
         place = ShardPlace(self._run.run_id, opened.wave.name, self._name)
@@ -241,7 +282,8 @@ class Attempt:
             started_at=opened.opened_at,
             finished_at=max(now, opened.opened_at),
             software=tuple(map(software, self._pool.reports())),
-            gpus=self._pace.gpus,
+            # They come and go slowly, beside what a wave takes.
+            gpus=(opened.gpus + self._pool.stats().gpus) / 2,
         )
         winner = self._ledger.commit(ours)
         if winner.attempt != self._name:
@@ -264,27 +306,10 @@ class Attempt:
         )
 
 
-def _bore_fruit(manifest: Manifest) -> bool:
-    """Whether any of a wave's requests has succeeded."""
-    return manifest.counts.num_failed < manifest.counts.asked
-
-
 def even_clock() -> Callable[[], float]:
     """The time of day as it is now; it passes evenly, even where the machine's clock is set."""
     ahead = time.time() - time.monotonic()
     return lambda: ahead + time.monotonic()
-
-
-def admission(
-    run: Run, before: Mapping[str, Manifest], budget: BudgetSpec, held: Held
-) -> Admission:
-    """What a budget lets begin after the waves that are committed."""
-    plan = make_plan(run.spec, run.recipe, run.trees)
-    found = Admission(budget, run.spec, run.recipe, plan, held)
-    # Names sort as the tree of waves does, those above before those below.
-    for name in sorted(before, key=WaveId.parse):
-        found.book(before[name])
-    return found
 
 
 def count(opened: OpenWave, rows: WaveRows) -> Counts:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pipeline.plan.agenda import planned_waves, whole_cohorts
 from pipeline.plan.plan import make_plan
+from pipeline.storage.claims import sweep_claims
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.repairs import read_repairs
 from pipeline.storage.snapshots import (
@@ -33,8 +34,9 @@ LOST = "failed requests"
 def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = False) -> Snapshot:
     """The latest snapshot afterwards: a new one, unless the one before says as much.
 
-    Before a complete one is made, what no manifest names is swept. `partial` says that cohorts may
-    be missing; otherwise a missing wave is an error.
+    Before a complete one is made, what no manifest names is swept, and all heartbeats and claims,
+    since nothing is left to be claimed. Several drivers may seal at once. `partial` says that
+    cohorts may be missing; otherwise a missing wave is an error.
     """
     whole, missing = _committed(store, run_file, recipe)
     if missing is not None and not partial:
@@ -52,10 +54,13 @@ def seal(store: Store, run_file: RunFile, recipe: Recipe, *, partial: bool = Fal
         # The number first: a snapshot that comes between the two takes it, and is found below.
         number, before = next_number(store), latest(store)
         if before is not None and not _says_more(whole, complete, before):
+            if before.complete:
+                sweep_claims(store)
             return before
         snapshot = _next(run_file, recipe, whole, before, number=number, complete=complete)
         if complete:
             sweep_orphans(store, snapshot)
+            sweep_claims(store)
         try:
             seal_snapshot(store, snapshot)
         except AlreadyExists as taken:

@@ -1,9 +1,11 @@
 """What the loop tells whoever watches it, and how it is told to stop."""
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pipeline.pool.pool import PoolStats
+from schemas.claim import Driver
 from schemas.manifest import Manifest
 
 
@@ -26,6 +28,14 @@ class Stop(Enum):
         return self in (Stop.ABANDON, Stop.EVICT)
 
 
+class Awaited(NamedTuple):
+    """What another driver still works on."""
+
+    driver: Driver | None
+    """None where it is not known who claimed it."""
+    cohorts: tuple[int, ...]
+
+
 class Watch(Protocol):
     """A listener to one attempt at a run."""
 
@@ -35,6 +45,10 @@ class Watch(Protocol):
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         """Called at every turn of the loop, up to fifty times a second."""
+        ...
+
+    def waits(self, others: Sequence[Awaited]) -> None:
+        """Nothing is left to take, and others still work: called now and again."""
         ...
 
     def stop(self) -> Stop:

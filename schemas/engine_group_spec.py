@@ -21,14 +21,19 @@ OWN_ARGS = {
 
 Engines = Annotated[int, Field(ge=1, le=MANY)]
 
+_VALUE = "[a-zA-Z0-9]([-a-zA-Z0-9_.]{0,61}[a-zA-Z0-9])?"
+Selector = Annotated[str, Field(pattern=rf"^!?({_VALUE}|in\({_VALUE}(, ?{_VALUE})*\))$")]
+"""As Ray selects nodes by a label: `a`, `!a`, `in(a,b)`, `!in(a,b)`."""
+
 
 class ReplicasSpec(Strict):
     """As many engines as find a place, between two numbers."""
 
     least: Engines = 1
-    """With fewer the run does not start, or waits."""
+    """Asked for before anything else, and never let go. Work begins with the first that has
+    loaded."""
     most: Engines
-    """Those above the least come and go with what the cluster has."""
+    """Those above the least come and go: with what the cluster has, and with the work."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -38,8 +43,8 @@ class ReplicasSpec(Strict):
 
 
 class ServerSpec(Strict):
-    """Running servers with the API of OpenAI that take and return token ids, as vLLM's and
-    SGLang's do."""
+    """Running servers with the API of OpenAI that take and return token ids, as vLLM's do. Their
+    weights are not seen: they are believed to be those of the group's `model`."""
 
     urls: Annotated[tuple[str, ...], Field(min_length=1)]
     """Of each its root, up to and without `/v1`; engines are spread over them."""
@@ -74,7 +79,7 @@ class EngineGroupSpec(Strict):
     """Stages that the layers are divided into; stages may lie on several nodes."""
     accelerator: str | None = None
     """The type of GPU, in Ray's words: `H100`, `A100-80G`."""
-    labels: dict[str, str] = {}
+    labels: dict[str, Selector] = {}
     """Labels of the nodes that engines may lie on, in Ray's words: `{"ray.io/market-type":
     "!spot"}`, `{"pool": "in(a,b)"}`."""
     environment: dict[str, str] = {}
@@ -133,7 +138,7 @@ class EngineGroupSpec(Strict):
 
     @property
     def least(self) -> int:
-        """Engines without which a run does not start."""
+        """Engines that are asked for first."""
         return self.replicas if isinstance(self.replicas, int) else self.replicas.least
 
     @property

@@ -110,6 +110,9 @@ class ExecutionSpec(Strict):
     def _tells_no_secret(self) -> Self:
         roots = (self.roots,) if isinstance(self.roots, str) else self.roots
         places = {"location": (self.location,), "roots": roots, "benchmarks": self.benchmarks}
+        for name, group in self.engines.items():
+            places[f"engines.{name}.model"] = (group.model or "",)
+            places[f"engines.{name}.server.urls"] = group.server.urls if group.server else ()
         found = [name for name, uris in places.items() if any(map(holds_secret, uris))]
         found += [f"storage_options.{name}" for name in secret_options(self.storage_options)]
         if found:

@@ -1,7 +1,9 @@
 """Whole small runs with scripted engines: their specs, their drivers, their rows."""
 
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import yaml
 from jobs.curation import make_workers
 from jobs.spec_file import parse_spec
 from jobs.tongues import tongues_of
+from jobs.whereabouts import here
 from jobs.wiring import Resolved, make_pool, open_run_value, pace_of, rehearsal, resolve
-from pipeline.generate import Attempt, Hands, Limits
+from pipeline.generate import Attempt, Engage, Hands
+from pipeline.outlook import Limits
 from pipeline.pool.pool import PoolStats
 from pipeline.seal import seal
+from pipeline.share import Clocks, Share
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store, prove_create
 from pipeline.storage.reader import read_dropped, read_kept
@@ -22,7 +27,7 @@ from pipeline.storage.shards import WAVE_TABLES
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from pipeline.verify.verify import verify
-from pipeline.watch import Stop
+from pipeline.watch import Awaited, Stop
 from schemas.execution_spec import RunSpec
 from schemas.manifest import Manifest, Snapshot
 
@@ -35,6 +40,11 @@ ODD = {
     "fail_share": 0.05,
 }
 """An engine that does all that a real one may do to a turn."""
+
+
+CLAIM_S = 3600.0
+RUNNING: set[tuple[str, str]] = set()
+"""Drivers that are threads of this process, by the location of their run and their attempt."""
 
 
 def make_levels(*fanouts: int, oversample: float = 1.5, max_tokens: int = 100) -> list[dict]:
@@ -109,6 +119,8 @@ class Bystander:
         self.lost: list[str] = []
         """Waves that another driver committed."""
         self.stats = PoolStats()
+        self.awaited: list[tuple[Awaited, ...]] = []
+        """What was waited for, each time that it was looked after."""
 
     def committed(self, manifest: Manifest, *, ours: bool) -> None:
         self.seen.append(manifest)
@@ -117,18 +129,25 @@ class Bystander:
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         self.stats = stats
 
+    def waits(self, others: Sequence[Awaited]) -> None:
+        self.awaited.append(tuple(others))
+
     def stop(self) -> Stop:
         reached = self._stop_after is not None and len(self.seen) >= self._stop_after
         return self._stop if reached else Stop.NO
 
 
 def run_scripted(
-    store: Store, spec: RunSpec, attempt: str = "first", watch: Bystander | None = None
+    store: Store,
+    spec: RunSpec,
+    attempt: str = "first",
+    watch: Bystander | None = None,
+    claim_s: float = CLAIM_S,
 ) -> Snapshot:
     """What the command does with a spec, from the proof of the location to the seal."""
     if spec.execution.pool == "local":
         spec = rehearsal(spec)
-    return run_resolved(store, spec, resolve(spec), attempt, watch)
+    return run_resolved(store, spec, resolve(spec), attempt, watch, claim_s)
 
 
 def run_resolved(
@@ -137,28 +156,60 @@ def run_resolved(
     resolved: Resolved,
     attempt: str = "first",
     watch: Bystander | None = None,
+    claim_s: float = CLAIM_S,
 ) -> Snapshot:
     """The same from where all that the spec names was looked up."""
     prove_create(store, attempt)
     resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
-    run_file = resolved.run_file
-    ledger = Ledger(store)
-    hands = Hands(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
-    try:
-        hands.pool.start()
-        hands.workers.start()
+    ledger, execution = Ledger(store), spec.execution
+    with sharing(store, attempt, claim_s) as share:
         whole = Attempt(
             resolved.run,
-            attempt,
             ledger=ledger,
-            hands=hands,
+            share=share,
             pace=pace_of(spec),
             watch=watch or Bystander(),
-        ).generate(ledger.all(), Limits(spec.execution.max_failed_share, spec.execution.budget))
+        ).generate(
+            engaging(spec, resolved),
+            ledger.all(),
+            Limits(execution.max_failed_share, execution.budget, execution.drivers),
+        )
+    return seal(store, resolved.run_file, resolved.run.recipe, partial=not whole)
+
+
+@contextmanager
+def sharing(
+    store: Store, attempt: str, claim_s: float = CLAIM_S, day: Callable[[], float] = time.time
+) -> Iterator[Share]:
+    """A driver's share of a run. Once it is left, however, others see that its process is gone."""
+    me = (store.location, attempt)
+    RUNNING.add(me)
+    try:
+        yield Share(
+            store,
+            here(attempt, claim_s),
+            lambda driver: (store.location, driver.attempt) not in RUNNING,
+            Clocks(day),
+        )
     finally:
-        hands.workers.close()
-        hands.pool.close()
-    return seal(store, run_file, resolved.run.recipe, partial=not whole)
+        RUNNING.discard(me)
+
+
+def engaging(spec: RunSpec, resolved: Resolved) -> Engage:
+    """Engines and workers as a spec has them."""
+
+    @contextmanager
+    def engaged() -> Iterator[Hands]:
+        pool, workers = make_pool(spec, resolved.run_file), make_workers(spec, resolved.run_file)
+        try:
+            pool.start()
+            workers.start()
+            yield Hands(pool, workers, resolved.plant)
+        finally:
+            workers.close()
+            pool.close()
+
+    return engaged
 
 
 def rows_of(store: Store) -> list[dict[str, Any]]:

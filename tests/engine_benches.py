@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
+from pathlib import Path
 
 from pipeline.engines.engine import Engine
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
@@ -28,6 +30,8 @@ class Bench:
     vocab_size: int
     opening: str
     """Text after which the engine writes a user's turn."""
+    sees_cache: bool = True
+    """Whether it can tell how full the KV cache is."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     parents: Iterator[int] = field(default_factory=count)
 
@@ -79,13 +83,9 @@ def scripted_bench() -> Bench:
 
 
 def vllm_bench(*, adapter: str | None = None) -> Bench:
-    from transformers import AutoTokenizer
-
-    from jobs.prepare_model import prepare
     from pipeline.engines.vllm import VllmConfig, VllmEngine
 
-    location = str(prepare())
-    tokenizer = AutoTokenizer.from_pretrained(location)
+    location = _location()
     config = VllmConfig(
         model=location,
         adapter=adapter,
@@ -97,14 +97,79 @@ def vllm_bench(*, adapter: str | None = None) -> Bench:
         top_logprobs=TOP,
         log_level="ERROR",
     )
+    return _chat_bench(VllmEngine(config), location)
+
+
+def tiny_vllm_bench(folder: Path) -> Bench:
+    """Of a model that `tiny_llama` made."""
+    from pipeline.engines.vllm import VllmConfig, VllmEngine
+
+    config = VllmConfig(
+        model=str(folder),
+        context=128,
+        dtype="float32",
+        max_num_seqs=SLOTS,
+        max_num_batched_tokens=256,
+        kv_cache_gib=0.1,
+        log_level="ERROR",
+    )
+    return _chat_bench(VllmEngine(config), str(folder), vocab_size=300)
+
+
+SERVER_OPTIONS = (
+    *("--dtype", "float32", "--max-model-len", str(CONTEXT), "--max-num-seqs", str(SLOTS)),
+    *("--max-num-batched-tokens", "512", "--kv-cache-memory-bytes", str(1 << 28)),
+    *("--block-size", "32", "--enforce-eager", "--no-enable-chunked-prefill"),
+    *("--max-logprobs", str(TOP), "--enable-prompt-tokens-details"),
+)
+
+
+def server_bench(url: str, **more) -> Bench:
+    """Over a server that was started with `SERVER_OPTIONS`."""
+    from pipeline.engines.server import ServerConfig, ServerEngine
+
+    location = _location()
+    settings = {
+        "url": url,
+        "key_variable": "SERVER_KEY",
+        "weights": "believed",
+        "load_codec": partial(_codec, location),
+        "context": CONTEXT,
+        "vocab_size": 49152,
+        "concurrency": SLOTS,
+        "top_logprobs": TOP,
+    }
+    bench = _chat_bench(ServerEngine(ServerConfig(**settings | more)), location)
+    bench.sees_cache = False
+    return bench
+
+
+def _location() -> str:
+    from jobs.prepare_model import prepare
+
+    return str(prepare())
+
+
+def _codec(location: str):
+    from pipeline.dialects.tokenizer import decode, encode, load_tokenizer
+    from pipeline.engines.server import Codec
+
+    tokenizer = load_tokenizer(location)
+    return Codec(partial(encode, tokenizer), partial(decode, tokenizer))
+
+
+def _chat_bench(engine: Engine, location: str, vocab_size: int = 49152) -> Bench:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(location)
     system = "You are a curious user who asks short questions about science and travel." * 3
     return Bench(
-        VllmEngine(config),
+        engine,
         encode=lambda text: to_ids(tokenizer.encode(text)),
         decode=lambda ids: tokenizer.decode(
             ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
         ),
         stop_id=2,
-        vocab_size=49152,
+        vocab_size=vocab_size,
         opening=f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
     )

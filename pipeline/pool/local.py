@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pipeline.pool.engine_loop import EngineLoop, Exchange
 from pipeline.pool.hosts import Host
@@ -32,8 +33,11 @@ class _LocalFleet:
     def __init__(self) -> None:
         self._news = threading.Event()
 
+    def open(self) -> None:
+        pass
+
     def launch(self, group: GroupPlan, incarnation: int) -> Host:
-        return _LocalHost(EngineLoop(group.make_engine, incarnation, wake=self._news.set))
+        return _LocalHost(partial(EngineLoop, group.make_engine, incarnation, wake=self._news.set))
 
     def wait(self, timeout_s: float) -> None:
         self._news.wait(timeout_s)
@@ -48,24 +52,33 @@ class _LocalFleet:
         deadline = time.monotonic() + min(_CLOSE_S, patience_s)
         for host in hosts:
             if isinstance(host, _LocalHost):
-                host.loop.close(max(0.0, deadline - time.monotonic()))
+                host.close(max(0.0, deadline - time.monotonic()))
 
 
 class _LocalHost:
-    def __init__(self, loop: EngineLoop) -> None:
-        self.loop = loop
+    def __init__(self, begin: Callable[[], EngineLoop]) -> None:
+        self._begin = begin
+        self._loop: EngineLoop | None = None
 
     def is_placed(self) -> bool:
         return True
 
+    def load(self) -> None:
+        self._loop = self._begin()
+
     def report(self) -> EngineReport | None:
-        return self.loop.start_report(0)
+        return self._loop.start_report(0) if self._loop else None
 
     def send(self, requests: Sequence[Request]) -> None:
-        self.loop.put(requests)
+        if self._loop:
+            self._loop.put(requests)
 
     def receive(self) -> Exchange | None:
-        return self.loop.exchange((), 0)
+        return self._loop.exchange((), 0) if self._loop else None
 
     def kill(self) -> None:
-        self.loop.close()
+        self.close(0.0)
+
+    def close(self, timeout_s: float) -> None:
+        if self._loop:
+            self._loop.close(timeout_s)

@@ -1,8 +1,9 @@
 """The protocol of a pool, in the words of the loop that uses it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from pipeline.engines.engine import Engine
@@ -25,6 +26,12 @@ class PoolLimits(NamedTuple):
     """Engines replaced because their process was killed or their node lost."""
     wait_s: float = 1800.0
     """For a place, where no engine of the group has loaded."""
+    idle_s: float = 60.0
+    """Without work that waits for an engine, until those above the least are let go that have none;
+    longer where they took longer to load."""
+    yield_s: float = 60.0
+    """A group of which no engine has a place gets one after so long, of another group's above its
+    least."""
 
 
 class GroupPlan(NamedTuple):
@@ -32,13 +39,30 @@ class GroupPlan(NamedTuple):
 
     name: str
     make_engine: EngineFactory
-    replicas: int
+    least: int
+    """Engines that are asked for first, and are not let go."""
     lease: int
     """Children leased to one engine at once."""
     weights: str
     """Digest the engines must report, else they are refused."""
     cpus: float = 1
     gpus: float = 0
+    """Of one node, unless there are several stages."""
+    most: int | None = None
+    """Engines that there may be; None: no more than the least."""
+    loading: int = 8
+    """So many load at once."""
+    stages: int = 1
+    """Several may lie on several nodes, where each stage lies on one."""
+    labels: Mapping[str, str] = MappingProxyType({})
+    """Of the nodes that engines may lie on, as Ray selects them."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """Variables of the engines' processes, where these are processes of their own."""
+
+    @property
+    def ceiling(self) -> int:
+        """Engines that there may be."""
+        return self.most or self.least
 
 
 @dataclass(frozen=True)
@@ -55,6 +79,12 @@ class PoolStats:
     """Children asked for again after their engine was lost."""
     refused: int = 0
     """Late or doubled outcomes that were turned away."""
+    waiting: int = 0
+    """Engines that are asked for and have no place."""
+    gpus: float = 0.0
+    """That engines hold, whether they have loaded or not."""
+    gpu_s: float = 0.0
+    """GPU seconds that engines held until now."""
 
 
 class Pool(Protocol):

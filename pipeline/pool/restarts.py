@@ -55,9 +55,12 @@ class Restarts:
         """Engines replaced because their process was killed or their node lost."""
         return self._spent["machine_restarts"]
 
-    def pay(self, error: EngineError, *, ever_loaded: bool) -> bool:
-        """Whether there is another engine for one that was lost; it is paid for then."""
-        if isinstance(error, Preempted):
+    def pay(self, error: EngineError, *, ever_loaded: bool, spare: bool = False) -> bool:
+        """Whether there is another engine for one that was lost; it is paid for then.
+
+        A `spare` one comes and goes with its node, and is asked for again at no cost.
+        """
+        if isinstance(error, Preempted) or (spare and isinstance(error, NodeLost)):
             return True
         machines = is_machines(error, ever_loaded=ever_loaded)
         budget = "machine_restarts" if machines else "restarts"

@@ -16,6 +16,7 @@ from pipeline.pool.hosts import Fleet
 from pipeline.pool.members import Group, Member
 from pipeline.pool.pool import GroupPlan, PoolLimits, PoolStats
 from pipeline.pool.restarts import Restarts, blames_children, is_machines
+from pipeline.pool.staffing import idle, to_yield, turns_to_load, vacancies, withdrawn
 from schemas.errors import EngineError, ModelError, NoEngine, PoolError
 from schemas.records import EngineReport, Failure, Outcome, Request
 
@@ -55,19 +56,23 @@ class SupervisedPool:
         self._incarnations = 0
         self._restarts = Restarts(limits.restarts, limits.machine_restarts)
         self._looked_at = clock()
+        self._yielded_at = clock()
+        self._gpu_s = 0.0
+        """Held until the last look."""
 
     def start(self) -> None:
         """Start all engines; return when each group has one."""
-        for group in self._groups.values():
-            for index in range(group.plan.replicas):
-                self._launch(f"{group.plan.name}-{index}", group)
-        self._looked_at = self._clock()
+        self._fleet.open()
+        self._staff(self._clock())
+        self._looked_at = self._yielded_at = self._clock()
         for group in self._groups.values():
             group.placed_at = self._looked_at
         while lacking := [group for group in self._groups.values() if not group.live]:
             self._look(_LOOK_S)
             for group in lacking:
                 self._require_any(group, EngineError)
+        for group in self._groups.values():
+            group.queued_at = self._looked_at
 
     def submit(self, requests: Sequence[Request]) -> None:
         """Take the requests of one wave, and hand engines what they have room for."""
@@ -111,10 +116,14 @@ class SupervisedPool:
             machine_restarts=self._restarts.machines,
             requeued=sum(one.requeued for one in dispatchers),
             refused=sum(one.refused for one in dispatchers),
+            waiting=sum(not member.placed for member in self._members),
+            gpus=self._gpus,
+            gpu_s=self._gpu_s + self._gpus * (self._clock() - self._looked_at),
         )
 
     def close(self, patience_s: float = math.inf) -> None:
         """End all engines, which have at most so long to free their devices."""
+        self._count_gpus(self._clock())
         members = self._members
         for group in self._groups.values():
             group.members.clear()
@@ -126,10 +135,54 @@ class SupervisedPool:
     def _members(self) -> list[Member]:
         return [member for group in self._groups.values() for member in group.members.values()]
 
+    @property
+    def _gpus(self) -> float:
+        """That engines hold."""
+        return sum(member.group.plan.gpus for member in self._members if member.placed)
+
+    def _count_gpus(self, now: float) -> None:
+        self._gpu_s += self._gpus * (now - self._looked_at)
+        self._looked_at = now
+
+    def _staff(self, now: float) -> None:
+        """Ask for engines, let some load, and let others go."""
+        groups = list(self._groups.values())
+        for member in withdrawn(groups):
+            self._dismiss(member)
+        for group in groups:
+            for member in idle(group, now, self._limits.idle_s):
+                group.let_go += 1
+                _log.info("%s has had no work for long and is let go", member)
+                self._dismiss(member)
+        if now - self._yielded_at > self._limits.yield_s:
+            self._yield_one(to_yield(groups, now, self._limits.yield_s), now)
+        for group, name in vacancies(groups):
+            self._launch(name, group)
+        for group in groups:
+            for member in turns_to_load(group):
+                member.loading, member.since = True, now
+                member.host.load()
+
+    def _yield_one(self, member: Member | None, now: float) -> None:
+        if member is not None:
+            self._yielded_at = now
+            _log.warning("%s makes room for a group of which no engine has a place", member)
+            self._dismiss(member)
+
     def _launch(self, name: str, group: Group) -> None:
         host = self._fleet.launch(group.plan, self._incarnations)
         group.members[name] = Member(name, group, self._incarnations, host, self._clock())
+        group.launches -= 1
         self._incarnations += 1
+
+    def _dismiss(self, member: Member) -> None:
+        """Let one go that may be asked for again."""
+        group = member.group
+        member.host.kill()
+        del group.members[member.name]
+        group.launches += 1
+        if member.report:
+            group.dispatcher.lost(member.name, blame=False)
 
     def _lose(self, member: Member, error: EngineError) -> None:
         """Give its work to others and start another in its place, if the budget allows."""
@@ -137,14 +190,14 @@ class SupervisedPool:
         group.cause = error
         member.host.kill()
         del group.members[member.name]
-        replaced = self._restarts.pay(error, ever_loaded=group.ever_loaded)
-        then = "another is started in its place" if replaced else "no budget is left for another"
+        spare = group.placed >= group.plan.least
+        replaced = self._restarts.pay(error, ever_loaded=group.ever_loaded, spare=spare)
+        group.launches += replaced
+        then = "another is asked for in its place" if replaced else "no budget is left for another"
         _log.warning("%s was lost: %s; %s (%s are spent)", member, error, then, self._restarts)
         if member.report:
             failures = group.dispatcher.lost(member.name, blame=blames_children(error))
             self._set_aside(failures)
-        if replaced:
-            self._launch(member.name, group)
 
     def _set_aside(self, failures: Sequence[Outcome]) -> None:
         self._ready += failures
@@ -173,7 +226,7 @@ class SupervisedPool:
 
     def _none_left(self, group: Group) -> str:
         return (
-            f"No engine of group {group.plan.name!r} is left: {group.plan.replicas} were started, "
+            f"No engine of group {group.plan.name!r} is left: {group.plan.ceiling} were asked for, "
             f"{self._restarts} are spent, and {_waiting(group)}. The last one ended with: "
             f"{group.cause}. Mend that or raise these budgets in the execution spec, {_AGAIN}"
         )
@@ -185,18 +238,19 @@ class SupervisedPool:
         self._fleet.wait(wait_s)
         now = self._clock()
         unseen = max(0.0, now - self._looked_at - _GLANCE_S)
-        self._looked_at = now
+        self._count_gpus(now)
         for member in self._members:
             member.since += unseen if member.report else 0.0
             try:
                 self._attend(member, now)
             except EngineError as error:
                 self._lose(member, error)
+        self._feed()
         for group in self._groups.values():
             if group.look(now, unseen):
                 shortage = self._fleet.shortage(group.plan)
                 _log.warning("%s still wait for a place: %s", group.waiting(), shortage)
-        self._feed()
+        self._staff(now)
 
     def _attend(self, member: Member, now: float) -> None:
         if not member.report:
@@ -222,12 +276,14 @@ class SupervisedPool:
     def _await_report(self, member: Member, now: float) -> None:
         if not member.placed and member.host.is_placed():
             member.placed, member.since = True, now
+        if not member.loading:
+            return
         report = member.host.report()
         if report:
             self._admit(member, report, now)
-        elif member.placed and now - member.since > self._limits.start_s:
+        elif now - member.since > self._limits.start_s:
             raise EngineError(
-                f"it had not loaded {self._limits.start_s:g} s after it found its place (`start_s`)"
+                f"it had not loaded {self._limits.start_s:g} s after it began to (`start_s`)"
             )
 
     def _admit(self, member: Member, report: EngineReport, now: float) -> None:
@@ -242,6 +298,7 @@ class SupervisedPool:
         _log.info("%s has loaded", member)
         self._reports[report] = None
         group.ever_loaded = True
+        member.load_s = now - member.since
         member.report, member.since = report, now
         group.dispatcher.join(member.name, member.incarnation)
 

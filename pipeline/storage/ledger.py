@@ -1,7 +1,7 @@
 """The ledger: the manifests of a run, and the only truth on its progress."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
@@ -74,25 +74,29 @@ class Ledger:
 
     def all(self) -> dict[str, Manifest]:
         """Every manifest by wave, in order of name. Reads them all: for the start only."""
+        return self.news(frozenset())
+
+    def news(self, known: Set[str]) -> dict[str, Manifest]:
+        """The same of the waves that are not known yet: by one listing, and a read for each."""
         found: dict[str, Manifest] = {}
-        for wave, read in self.survey().items():
+        for wave, read in self.survey(known).items():
             if isinstance(read, CorruptData):
                 raise read
             found[wave] = read
         return found
 
-    def survey(self) -> "dict[str, Manifest | CorruptData]":
+    def survey(self, known: Set[str] = frozenset()) -> "dict[str, Manifest | CorruptData]":
         """The same, and where one cannot be read, why.
 
         A listing that is made while a driver commits may show a wave and miss the one above it,
         though that was there first; so each that is missing above another one is looked for.
         """
         found: dict[str, Manifest | CorruptData] = {}
-        waves = self.waves()
+        waves = [wave for wave in self.waves() if wave not in known]
         with ThreadPoolExecutor(_READERS) as readers:
             while waves:
                 found |= zip(waves, readers.map(self._look, waves), strict=True)
-                waves = sorted(_parents_of(waves) - found.keys())
+                waves = sorted(_parents_of(waves) - found.keys() - known)
         return dict(sorted(found.items()))
 
     def waves(self) -> list[str]:

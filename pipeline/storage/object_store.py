@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from io import BufferedReader
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pipeline.storage.backend_errors import (
     NO_BUCKET,
@@ -33,7 +33,7 @@ Names = list[str]
 Entries = list[dict[str, Any]]
 Errors = list[Exception]
 
-_S3 = {"s3", "s3a"}
+S3 = {"s3", "s3a"}
 
 _S3_WHOLE = 5 << 30
 """Bytes from which S3 takes an object in parts only. Not every store that honours a condition for a
@@ -53,6 +53,18 @@ _memory = threading.Lock()
 """memory:// looks for a name and writes it in two steps."""
 
 
+_MARKS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "mtime", "created")
+"""What stores call that which is another when the content is; the first that there is."""
+
+
+class Facts(NamedTuple):
+    """What a listing tells of an object."""
+
+    size: int
+    mark: str
+    """Another where the content is another; empty where the store has none."""
+
+
 class FsspecStore:
     """A store at a URI that fsspec knows."""
 
@@ -66,7 +78,7 @@ class FsspecStore:
         self._fs, path = _open_filesystem(uri, self._scheme, self.options)
         self._base = path.rstrip("/")
         self._how_to_put: dict[str, Any] = {"mode": "create"}
-        if self._scheme in _S3:
+        if self._scheme in S3:
             self._how_to_put["chunksize"] = _S3_WHOLE
 
     def __reduce__(self) -> tuple[type["FsspecStore"], tuple[Any, ...]]:
@@ -93,7 +105,7 @@ class FsspecStore:
     def create(self, name: str, payload: bytes) -> None:
         """Make an object, whole and durable; `AlreadyExists` if it is there."""
         path = self._path(check_name(name))
-        if self._scheme in _S3 and len(payload) >= _S3_WHOLE:
+        if self._scheme in S3 and len(payload) >= _S3_WHOLE:
             raise _too_large(f"{self._uri}/{name}", len(payload))
         unsure: Errors = []
         try:
@@ -109,6 +121,21 @@ class FsspecStore:
         below = f"{folder}/"
         names = [p.removeprefix(f"{self._base}/") for p in paths if p.startswith(below)]
         return sorted(name for name in names if is_shown(name))
+
+    def facts(self) -> dict[str, Facts]:
+        """Of all objects, by name."""
+        found = self._persist("list", self._base, lambda: self._find_facts())
+        below = f"{self._base}/"
+        named = {path.removeprefix(below): entry for path, entry in found.items()}
+        return {
+            name: Facts(int(entry["size"]), _mark_of(entry))
+            for name, entry in sorted(named.items())
+            if is_shown(name)
+        }
+
+    def read_range(self, name: str, start: int, stop: int) -> bytes:
+        """A part of an object."""
+        return self._range(self._path(check_name(name)), start, stop)
 
     def folders(self) -> Names:
         """Names of the folders directly below the location, sorted."""
@@ -153,10 +180,19 @@ class FsspecStore:
             return _nothing_there(error)
         return found
 
+    def _find_facts(self) -> dict[str, dict[str, Any]]:
+        try:
+            path, only = self._how_to_find(self._base)
+            found: dict[str, dict[str, Any]] = self._fs.find(path, detail=True, **only)
+        except FileNotFoundError as error:
+            _nothing_there(error)
+            return {}
+        return {path: entry for path, entry in found.items() if path.startswith(f"{self._base}/")}
+
     def _how_to_find(self, folder: str) -> tuple[str, dict[str, str]]:
         """S3 is asked for a prefix: an empty folder would be asked about once more."""
         above, _, name = folder.rpartition("/")
-        return (above, {"prefix": f"{name}/"}) if above and self._scheme in _S3 else (folder, {})
+        return (above, {"prefix": f"{name}/"}) if above and self._scheme in S3 else (folder, {})
 
     def _entries(self, folder: str) -> Entries:
         try:
@@ -196,6 +232,10 @@ class FsspecStore:
         raise AssertionError("the last try returns or raises")
 
 
+def _mark_of(entry: Mapping[str, Any]) -> str:
+    return next((str(entry[key]) for key in _MARKS if entry.get(key)), "")
+
+
 def _nothing_there(error: FileNotFoundError) -> list[Any]:
     """A folder without objects is no folder; a bucket has to be there."""
     if code_of(error) == NO_BUCKET:
@@ -217,7 +257,7 @@ def _open_filesystem(uri: str, scheme: str, given: dict[str, Any]) -> tuple[Any,
     if holds_secret(uri):
         raise LocationError(f"{redacted(uri)}: found a secret in a location. {BELONG}.")
     options = {"skip_instance_cache": True, "use_listings_cache": False}
-    options |= _s3_options(given) if scheme in _S3 else given
+    options |= _s3_options(given) if scheme in S3 else given
     try:
         fs, path = fsspec.url_to_fs(uri, **options)
     except ImportError as error:
@@ -227,7 +267,7 @@ def _open_filesystem(uri: str, scheme: str, given: dict[str, Any]) -> tuple[Any,
             f"{uri}: cannot be opened: {redacted(str(error))}. Expected a path or one of file://, "
             "s3://, gs://, az://, memory://, and storage_options that its filesystem knows."
         ) from error
-    if scheme in _S3:
+    if scheme in S3:
         fs.retries = 1
     return fs, path
 

@@ -50,6 +50,7 @@ def test_pure_rooms_load_nothing_heavy():
         ["sft", "--help"],
         ["experiment", "--help"],
         ["plan", "jobs/specs/balance.yaml", "--json"],
+        ["submit", "jobs/specs/demo.yaml", "--to", "slurm", "--dry-run"],
     ],
     ids=" ".join,
 )

@@ -8,13 +8,14 @@ PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
     *("generate", "flight", "judging", "lineage", "passes", "refine", "repair", "seal", "verify"),
-    "watch",
+    *("outlook", "share", "watch"),
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
+    "pipeline.claims",
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
-    *("pipeline.watch", "pipeline.verify.defect"),
+    *("pipeline.outlook", "pipeline.share", "pipeline.watch", "pipeline.verify.defect"),
 )
 TRAINS = (*PURE, "pipeline.dialects", "pipeline.storage", "pipeline.engines.weights")
 SHOWS = ("schemas", "pipeline.intervals", "pipeline.plots")
@@ -26,12 +27,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline.recipes": PURE,
     "pipeline.plan": PURE,
     "pipeline.curate": PURE,
+    "pipeline.claims": ("schemas",),
     "pipeline.dialects": EDGES,
     "pipeline.engines": EDGES,
     "pipeline.embedders": EDGES,
     "pipeline.storage": EDGES,
     "pipeline.pool": ("schemas", "pipeline.engines.engine"),
-    "pipeline.report": (*PURE, "pipeline.plan", "pipeline.storage"),
+    "pipeline.report": (*PURE, "pipeline.plan", "pipeline.claims", "pipeline.storage"),
     "pipeline.intervals": ("schemas",),
     "pipeline.plots": (),
     "pipeline.sft": TRAINS,
@@ -60,7 +62,7 @@ ONLY_IN = {
     "lm_eval": ("pipeline.retention",),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
-    "ray": ("pipeline.pool", "jobs.training.ray"),
+    "ray": ("pipeline.pool", "jobs.training.ray", "jobs.launch.ray_client"),
     "model2vec": ("pipeline.embedders",),
     "sentence_transformers": ("pipeline.embedders",),
     "py3langid": ("pipeline.curate.filters",),

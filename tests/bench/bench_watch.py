@@ -1,7 +1,9 @@
 """The watch of a benchmark."""
 
+from collections.abc import Sequence
+
 from pipeline.pool.pool import PoolStats
-from pipeline.watch import Stop
+from pipeline.watch import Awaited, Stop
 from schemas.manifest import Manifest
 
 
@@ -12,6 +14,9 @@ class Silent:
         """Not shown."""
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
+        """Not shown."""
+
+    def waits(self, others: Sequence[Awaited]) -> None:
         """Not shown."""
 
     def stop(self) -> Stop:

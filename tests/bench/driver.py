@@ -223,11 +223,16 @@ class Steps:
 
 def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     """Grow the run; how many waves, candidates and tokens it had."""
+    from contextlib import nullcontext
+
     from bench_watch import Silent
 
     from jobs.curation import make_workers
+    from jobs.whereabouts import here, is_gone
     from jobs.wiring import make_pool, pace_of, resolve
-    from pipeline.generate import Attempt, Hands, Limits
+    from pipeline.generate import Attempt, Hands
+    from pipeline.outlook import Limits
+    from pipeline.share import Clocks, Share
     from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
@@ -246,8 +251,10 @@ def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
         pool.start()
         hands.workers.start()
         run, ledger = resolved.run, Ledger(store)
-        attempt = Attempt(run, "bench", ledger=ledger, hands=hands, pace=pace, watch=Silent())
-        work = partial(attempt.generate, {}, Limits(0.0, spec.execution.budget))
+        share = Share(store, here("bench", spec.execution.claim_s), is_gone, Clocks(time.time))
+        attempt = Attempt(run, ledger=ledger, share=share, pace=pace, watch=Silent())
+        limits = Limits(0.0, spec.execution.budget)
+        work = partial(attempt.generate, lambda: nullcontext(hands), {}, limits)
         cpu, wall = time.thread_time(), time.perf_counter()
         profiled(work, profile) if profile else work()
         steps.total, steps.wall = time.thread_time() - cpu, time.perf_counter() - wall

@@ -221,11 +221,16 @@ def trie_tokens(prompts: list[tuple[int, ...]]) -> int:
 
 def run_product(spec, run_file) -> dict:
     """The run that `arborist generate` does, from the first wave to the last commit."""
+    from contextlib import nullcontext
+
     from bench_watch import Silent
 
     from jobs.curation import make_workers
+    from jobs.whereabouts import here, is_gone
     from jobs.wiring import make_pool, pace_of, resolve
-    from pipeline.generate import Attempt, Hands, Limits
+    from pipeline.generate import Attempt, Hands
+    from pipeline.outlook import Limits
+    from pipeline.share import Clocks, Share
     from pipeline.storage.ledger import Ledger
     from pipeline.storage.open import join, open_store
     from pipeline.storage.runs import create_run
@@ -242,11 +247,13 @@ def run_product(spec, run_file) -> dict:
         warm_up(pool, run)
         prompts = record_prompts(pool)
         before = only_engine(pool)
+        share = Share(store, here("bench", spec.execution.claim_s), is_gone, Clocks(time.time))
         attempt = Attempt(
-            run, "bench", ledger=Ledger(store), hands=hands, pace=pace_of(spec), watch=Silent()
+            run, ledger=Ledger(store), share=share, pace=pace_of(spec), watch=Silent()
         )
         begun, driver = Clock(), time.thread_time()
-        attempt.generate({}, Limits(0.0, spec.execution.budget))
+        limits = Limits(0.0, spec.execution.budget)
+        attempt.generate(lambda: nullcontext(hands), {}, limits)
         times, driver = begun.passed(), time.thread_time() - driver
         after = only_engine(pool)
     finally:
@@ -324,7 +331,7 @@ def load_plain(spec):
 
     group = spec.execution.engines["main"]
     config = VllmConfig(
-        model=model_location(group),
+        model=model_location(group.model),
         context=spec.generation.model.context,
         dtype=spec.generation.model.dtype,
         max_num_seqs=group.max_num_seqs,

@@ -2,12 +2,14 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from jobs.wiring import pace_of
-from pipeline.generate import Attempt, Hands, Limits
+from jobs.wiring import Resolved, pace_of
+from pipeline.generate import Attempt, Engage, Hands
+from pipeline.outlook import Limits
 from pipeline.pool.pool import PoolLimits
 from pipeline.seal import seal
 from pipeline.storage.ledger import Ledger
@@ -17,7 +19,9 @@ from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from schemas.execution_spec import BudgetSpec, RunSpec
 from schemas.manifest import Snapshot
+from tests.builders import sharing
 from tests.chaos.faulty_hands import (
+    ENGINES_EACH,
     STANDSTILL_S,
     CountedPool,
     JumpingClock,
@@ -30,6 +34,10 @@ from tests.chaos.shapes import Shape
 from tests.chaos.troubles import Ground, TroubledStore, Troubles
 
 PATIENT_S = 120.0
+CLAIM_S = 0.25
+"""Less than some troubles take: a driver that hangs is taken for dead, and comes back."""
+ENGINES_A_POOL = 100
+"""More than one is restarted."""
 WAITS = ("hung", "hung in a step", "hung at the start", "lost an answer")
 """After these an attempt waits for a deadline."""
 
@@ -44,6 +52,8 @@ class Try:
     fired: list[Fault] = field(default_factory=list)
     opened: set[str] = field(default_factory=set)
     """Waves whose children it asked for."""
+    pools: int = 0
+    """That it had, one after the other."""
     snapshot: Snapshot | None = None
     """What it ended with."""
     error: BaseException | None = None
@@ -78,21 +88,32 @@ class Try:
         if done is not None and done.complete:
             sweep_orphans(store, done)
             return done
-        pool = CountedPool(troubled_pool(spec, self._limits(spec), troubles, self.number))
-        workers = troubled_workers(spec, resolved.run_file, troubles)
-        self.opened = pool.waves
-        hands, watch = Hands(pool, workers, resolved.plant), TroubledWatch(troubles, store)
         limits = Limits(spec.execution.max_failed_share, self._budget(troubles))
-        try:
-            pool.start()
-            workers.start()
+        clock, watch = JumpingClock(troubles), TroubledWatch(troubles, store)
+        with sharing(store, self.name, CLAIM_S, clock) as share:
             whole = Attempt(
-                resolved.run, self.name, ledger=ledger, hands=hands, pace=pace_of(spec), watch=watch
-            ).generate(before, limits, clock=JumpingClock(troubles))
-        finally:
-            workers.close()
-            pool.close()
+                resolved.run, ledger=ledger, share=share, pace=pace_of(spec), watch=watch
+            ).generate(self._engaging(spec, resolved, troubles), before, limits, clock=clock)
         return seal(store, resolved.run_file, resolved.run.recipe, partial=not whole)
+
+    def _engaging(self, spec: RunSpec, resolved: Resolved, troubles: Troubles) -> Engage:
+        @contextmanager
+        def engaged() -> Iterator[Hands]:
+            first = ENGINES_EACH * self.number + ENGINES_A_POOL * self.pools
+            self.pools += 1
+            pool = CountedPool(
+                troubled_pool(spec, self._limits(spec), troubles, first), self.opened
+            )
+            workers = troubled_workers(spec, resolved.run_file, troubles)
+            try:
+                pool.start()
+                workers.start()
+                yield Hands(pool, workers, resolved.plant)
+            finally:
+                workers.close()
+                pool.close()
+
+        return engaged
 
     def _limits(self, spec: RunSpec) -> PoolLimits:
         """Where engines are to stand still, that is noticed soon."""

@@ -115,26 +115,25 @@ class TroubledEngine(ScriptedEngine):
 class CountedPool:
     """A pool that notes the waves it was given."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, waves: set[str]) -> None:
+        self._pool, self.waves = pool, waves
         self.start, self.collect, self.abandon = pool.start, pool.collect, pool.abandon
         self.reports, self.stats, self.close = pool.reports, pool.stats, pool.close
-        self.waves: set[str] = set()
 
     def submit(self, requests: Sequence[Request]) -> None:
         self.waves |= {request.wave for request in requests}
         self._pool.submit(requests)
 
 
-def troubled_pool(spec: RunSpec, limits: PoolLimits, troubles: Troubles, number: int) -> LocalPool:
-    """Engines whose own seeds are those of the attempt's number."""
+def troubled_pool(spec: RunSpec, limits: PoolLimits, troubles: Troubles, first: int) -> LocalPool:
+    """Engines with seeds of their own; their incarnations begin with the first."""
 
     def group_plan(name: str, group: Any) -> GroupPlan:
         settings: Mapping[str, Any] = {"max_num_seqs": group.max_num_seqs, **group.scripted}
         config = ScriptedConfig.from_settings(settings)
 
         def make_engine(incarnation: int) -> Engine:
-            return TroubledEngine(config, incarnation + ENGINES_EACH * number, troubles)
+            return TroubledEngine(config, incarnation + first, troubles)
 
         return GroupPlan(name, make_engine, group.replicas, group.lease, WEIGHTS)
 

@@ -126,8 +126,8 @@ def test_proof_breaks_on_a_store_that_keeps_no_promise(kind: str):
 class Doubling(CountedPool):
     """A pool that hands on the second answers of its engines, and answers that nobody asked for."""
 
-    def __init__(self, pool: Pool) -> None:
-        super().__init__(pool)
+    def __init__(self, pool: Pool, waves: set[str]) -> None:
+        super().__init__(pool, waves)
         self._pool = pool
         self.collect = self._collect_twice
 

@@ -1,14 +1,35 @@
-"""Every store the product claims, each at a location of its own."""
+"""Every store the product claims, each at a location of its own, and a running server."""
 
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from pipeline.storage.open import open_store
 from pipeline.storage.store import Store
+from tests.engine_benches import SERVER_OPTIONS
 from tests.s3_server import new_location, s3_server
+from tests.vllm_server import KEY, vllm_server
+
+
+class Served(NamedTuple):
+    """A running server, and its process."""
+
+    url: str
+    pid: int
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """A real vLLM server with the packaged model, whose key the environment holds."""
+    from jobs.prepare_model import prepare
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SERVER_KEY", KEY)
+        with vllm_server(str(prepare()), *SERVER_OPTIONS) as (url, pid):
+            yield Served(url, pid)
 
 
 @pytest.fixture(scope="module")

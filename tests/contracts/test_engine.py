@@ -1,4 +1,4 @@
-"""What every engine promises, over the scripted engine and over vLLM on this machine's CPU."""
+"""What every engine promises: scripted, vLLM on this machine's CPU, and over a vLLM server."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from schemas.records import Completion, Failure, Outcome, Request, to_ids
-from tests.engine_benches import CONTEXT, SLOTS, TOP, Bench, scripted_bench, vllm_bench
+from tests.engine_benches import (
+    CONTEXT,
+    SLOTS,
+    TOP,
+    Bench,
+    scripted_bench,
+    server_bench,
+    vllm_bench,
+)
 
 LONG = 60
 """So many tokens are enough for most turns to end by themselves."""
@@ -18,10 +26,13 @@ LONG = 60
     params=[
         pytest.param(scripted_bench, id="scripted"),
         pytest.param(vllm_bench, id="vllm", marks=[pytest.mark.vllm, pytest.mark.slow]),
+        pytest.param(server_bench, id="server", marks=[pytest.mark.vllm, pytest.mark.slow]),
     ],
 )
 def bench(request) -> Iterator[Bench]:
-    bench = request.param()
+    make = request.param
+    at = (request.getfixturevalue("served").url,) if make is server_bench else ()
+    bench = make(*at)
     report = bench.start()
     assert report.weights and report.dtype and report.device
     yield bench
@@ -292,10 +303,12 @@ def test_stats_advance_with_the_work(bench):
     bench.add(request)
     assert bench.stats().waiting == 2 * SLOTS
     outcomes = bench.step()
+    while bench.stats().steps == before.steps:
+        outcomes += bench.step()
     during = bench.stats()
     assert 0 < during.running <= SLOTS
     assert during.running + during.waiting + len(outcomes) == 2 * SLOTS
-    assert 0 < during.kv_use <= 1
+    assert 0 < during.kv_use <= 1 or not bench.sees_cache
     assert during.steps == before.steps + 1
     outcomes += bench.finish()
     after = bench.stats()

@@ -43,6 +43,15 @@ def test_commit_again_by_the_same_attempt_is_no_loss(store: Store) -> None:
     assert Ledger(store).commit(ours) == ours
 
 
+def test_news_are_the_waves_that_are_not_known(store: Store, open_again: OpenAgain) -> None:
+    first = Ledger(store).commit(make_manifest("000000"))
+    ledger = Ledger(open_again())
+    assert ledger.news(frozenset()) == ledger.all() == {"000000": first}
+    second = Ledger(store).commit(make_manifest("000000.0"))
+    assert ledger.news({"000000"}) == {"000000.0": second}
+    assert ledger.news({"000000", "000000.0"}) == {}
+
+
 def test_racing_commits_all_return_one_winner(open_again: OpenAgain) -> None:
     ledgers = [Ledger(open_again()) for _ in range(4)]
     start = threading.Barrier(len(ledgers))

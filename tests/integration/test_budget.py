@@ -2,19 +2,20 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobs.cli import main
-from jobs.curation import make_workers
 from jobs.generate import Done, generate
 from jobs.recipes import load_recipe
 from jobs.spec_file import load_spec
 from jobs.status import standing_of
-from jobs.wiring import make_pool, pace_of, resolve
-from pipeline.generate import Attempt, Hands, Limits
+from jobs.wiring import pace_of, resolve
+from pipeline.generate import Attempt, Hands
+from pipeline.outlook import Limits
 from pipeline.plan.budget import spent_of
 from pipeline.pool.tasks import LocalTasks
 from pipeline.refine.loop import Asked, Origin, refine
@@ -39,10 +40,12 @@ from tests.builders import (
     Bystander,
     assert_whole,
     defects_of,
+    engaging,
     make_spec,
     memory_store,
     rows_of,
     run_scripted,
+    sharing,
     write_spec,
 )
 
@@ -359,27 +362,29 @@ def test_time_in_which_engines_load_counts():
     spec = spec_of(hours=1)
     resolved = resolve(spec)
 
-    def cohorts(since: float | None) -> int:
-        """Of a run that grows two hours after its attempt began, if at all."""
-        store = memory_store()
+    def cohorts(loading_s: float) -> int:
+        """Of a run whose engines take so long to load."""
+        store, times = memory_store(), [1000.0]
         create_run(store, resolved.run_file)
-        pool, workers = make_pool(spec, resolved.run_file), make_workers(spec, resolved.run_file)
-        pool.start()
-        workers.start()
-        Attempt(
-            resolved.run,
-            "first",
-            ledger=Ledger(store),
-            hands=Hands(pool, workers, resolved.plant),
-            pace=pace_of(spec),
-            watch=Bystander(),
-        ).generate({}, Limits(1.0, spec.execution.budget, since), clock=lambda: 7200.0)
-        workers.close()
-        pool.close()
+
+        @contextmanager
+        def engaged() -> Iterator[Hands]:
+            with engaging(spec, resolved)() as hands:
+                times.append(times[0] + loading_s)
+                yield hands
+
+        with sharing(store, "first") as share:
+            Attempt(
+                resolved.run,
+                ledger=Ledger(store),
+                share=share,
+                pace=pace_of(spec),
+                watch=Bystander(),
+            ).generate(engaged, {}, Limits(1.0, spec.execution.budget), clock=lambda: times[-1])
         return len({WaveId.parse(name).cohort for name in Ledger(store).waves()})
 
-    assert cohorts(since=0.0) == 1
-    assert cohorts(since=None) == 4
+    assert cohorts(loading_s=7200.0) == 1
+    assert cohorts(loading_s=0.0) == 4
 
 
 def test_generate_counts_from_before_engines_load():

@@ -66,11 +66,12 @@ def test_generate_lists_at_start_and_at_sealing_whatever_the_number_of_waves(
     more_waves, more_growing, more_whole = grow(other, wire, 8)
     assert more_waves > 2 * waves
     assert growing["LIST"] == more_growing["LIST"] == 0
-    assert whole["LIST"] == more_whole["LIST"] < 20
+    assert whole["LIST"] == more_whole["LIST"] < 24
     assert whole["HEAD"] == more_whole["HEAD"] == 0
     per_wave = {verb: times / (more_waves - 1) for verb, times in more_growing.items()}
     sys.stderr.write(f"requests per wave: {per_wave}; whole runs: {whole}, {more_whole}\n")
-    # Once to see whether another driver made it, and once for each table and the manifest.
+    # Once to see whether another driver made it; once for each table and the manifest, and for the
+    # claim of a cohort of three waves.
     assert per_wave["GET"] <= 1
     assert per_wave["PUT"] <= 5
     assert set(per_wave) == {"GET", "PUT"}

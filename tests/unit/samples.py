@@ -1,6 +1,6 @@
 """Builders of specs, runs and rows for the pure rooms."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pipeline.curate.curate import curate
@@ -9,20 +9,55 @@ from pipeline.dialects.scripted import ScriptedSpeller, scripted_dialect
 from pipeline.embedders.hashing import HashingEmbedder
 from pipeline.engines.scripted import ScriptedConfig, ScriptedEngine
 from pipeline.judging import measured_rows, sampled
+from pipeline.plan.agenda import Agenda
+from pipeline.plan.plan import Plan
 from pipeline.recipes import RECIPES
 from pipeline.tree.expand import attach, expand
 from pipeline.tree.frontier import Parent, frontier_of
-from pipeline.tree.recipe import rules_of
+from pipeline.tree.recipe import Recipe, rules_of
 from pipeline.tree.roots import plant, root_candidate, root_parents
 from pipeline.tree.rules import phrases_of
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from schemas.generation_spec import GenerationSpec
 from schemas.records import KEEP, Candidate, ChildKey, Node, Outcome, Request, RootRow, to_ids
+from schemas.wave_id import WaveId
 
 DIALECT = scripted_dialect()
 SPELLER = ScriptedSpeller()
 RUN_ID = "0123456789abcdef"
+
+
+class Alone:
+    """No other driver works on the run, so that every cohort is ours once it is taken."""
+
+    def __init__(self) -> None:
+        self._taken: set[int] = set()
+
+    @property
+    def reach(self) -> int:
+        return 1 + max(self._taken, default=-1)
+
+    def take(self, cohort: int) -> bool:
+        self._taken.add(cohort)
+        return True
+
+    def holds(self, cohort: int) -> bool:
+        return cohort in self._taken
+
+
+def agenda_after(
+    committed: Mapping[str, int],
+    spec: GenerationSpec,
+    recipe: Recipe,
+    plan: Plan,
+    admits: Callable[[], bool] = lambda: True,
+) -> Agenda:
+    """The agenda of a single driver, after these waves with so many nodes to expand."""
+    agenda = Agenda(spec, recipe, plan, Alone(), admits=admits)
+    for name in sorted(committed, key=WaveId.parse):
+        agenda.commit(WaveId.parse(name), committed[name])
+    return agenda
 
 
 def make_spec(fanouts: Sequence[int] = (3, 2), *, trees: int = 2, **changes: Any) -> GenerationSpec:

@@ -73,3 +73,6 @@ def test_pace_never_lets_an_engine_run_dry_and_honours_its_bound(engines, lease,
     assert few == (free and 2 * engines > 1)
     bounded = Pace(engines, lease, waves=3).has_room(waves, pending)
     assert bounded == (free and waves < 3)
+    alone = Pace(8 * engines, lease).has_room(waves, pending, live=engines)
+    assert alone == free
+    assert Pace(engines, lease).has_room(0, 0, live=0)

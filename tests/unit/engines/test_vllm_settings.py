@@ -1,10 +1,18 @@
 """What vLLM is told, decided without importing it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from pipeline.engines.vllm_settings import GIB, VllmConfig, cpu_dtype, engine_args
+from pipeline.engines.vllm_settings import (
+    COMPILED,
+    GIB,
+    VllmConfig,
+    cpu_dtype,
+    engine_args,
+    set_environment,
+)
 from schemas.errors import EnvironmentMismatch, SpecError
 from tests.adapters import write_adapter
 
@@ -35,8 +43,24 @@ def test_engine_args_on_a_gpu_take_the_memory_that_is_asked(told):
 
 
 def test_engine_args_on_several_gpus_split_the_tensors(told):
-    args = told(on_cpu=False, gpus=4)
+    args = told(on_cpu=False, gpus=4, tensor_parallel=4)
     assert (args["tensor_parallel_size"], args["distributed_executor_backend"]) == (4, "mp")
+    assert args["worker_extension_cls"] == "pipeline.engines.vllm_worker.EndsWithItsEngine"
+    assert "worker_extension_cls" not in told(on_cpu=False, gpus=1)
+
+
+def test_engine_args_of_stages_are_actors_where_they_may_lie_apart(told):
+    stages = {"gpus": 8, "tensor_parallel": 4, "pipeline_parallel": 2}
+    here, apart = told(on_cpu=False, **stages), told(on_cpu=False, apart=True, **stages)
+    assert (here["pipeline_parallel_size"], here["tensor_parallel_size"]) == (2, 4)
+    assert here["distributed_executor_backend"] == "mp"
+    assert apart["distributed_executor_backend"] == "ray"
+    assert "worker_extension_cls" not in apart
+
+
+def test_engine_args_parallel_on_a_cpu_share_its_threads(tmp_path: Path):
+    config = VllmConfig(model=str(tmp_path), context=64, cpus=4, tensor_parallel=2)
+    assert (config.num_threads, config.executor) == (2, "mp")
 
 
 def test_engine_args_never_batch_less_than_a_token_a_sequence(told):
@@ -82,3 +106,13 @@ def test_engine_args_refuse_a_gpu_and_a_half(told):
 def test_cpu_dtype_leaves_an_explicit_choice_alone():
     assert cpu_dtype("float16") == "float16"
     assert cpu_dtype("auto") in ("float32", "bfloat16")
+
+
+def test_environment_keeps_what_is_compiled_in_the_cache_unless_a_person_chose(monkeypatch):
+    chosen = dict.fromkeys(["TRITON_CACHE_DIR"], "/mine")
+    monkeypatch.setattr(os, "environ", chosen)
+    set_environment(VllmConfig(model="m", context=1024, cache="/disk/compiled"))
+    found = {name: chosen[name] for name in COMPILED}
+    assert found.pop("TRITON_CACHE_DIR") == "/mine"
+    assert {Path(folder).parent for folder in found.values()} == {Path("/disk/compiled")}
+    assert len(set(found.values())) == len(found)

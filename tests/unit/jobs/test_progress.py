@@ -51,6 +51,11 @@ def test_view_tells_engines_that_failed_from_machines_that_did():
     assert "engines replaced: 3 that failed or stalled, 17 whose machine did" in said
 
 
+def test_view_says_how_many_engines_wait_for_a_place():
+    lines = drawn(make_spec(), None, PoolStats(waiting=62), elapsed_s=1.0)
+    assert "0 engines (62 more wait for a place)" in " ".join(" ".join(lines).split())
+
+
 def test_view_before_the_first_wave_knows_nothing_yet():
     lines = drawn(make_spec(), None, PoolStats(), elapsed_s=0.0)
     said = " ".join(lines)

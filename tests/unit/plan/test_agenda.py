@@ -9,7 +9,7 @@ from pipeline.recipes import RECIPES
 from pipeline.storage.names import check_name
 from schemas.generation_spec import MAX_LEVELS
 from schemas.wave_id import WaveId
-from tests.unit.samples import make_spec
+from tests.unit.samples import agenda_after, make_spec
 
 RECIPE = RECIPES["tg-sft"]
 SPEC = make_spec((2, 2, 2), trees=4, bounds={"trees_per_cohort": 1, "candidates_per_wave": 4})
@@ -29,31 +29,27 @@ def work(agenda, seed, steps=10**6):
     return done
 
 
-def agenda_after(committed):
-    return Agenda(SPEC, RECIPE, PLAN, committed)
-
-
 def ledger_of(waves, seed):
     return {wave.name: frontier_of(wave, seed) for wave in waves}
 
 
 @given(st.integers(), st.integers(0, 30))
 def test_a_resumed_agenda_is_what_was_left(seed, steps):
-    whole = work(agenda_after({}), seed)
-    done = work(agenda_after({}), seed, steps)
-    left = work(agenda_after(ledger_of(done, seed)), seed)
+    whole = work(agenda_after({}, SPEC, RECIPE, PLAN), seed)
+    done = work(agenda_after({}, SPEC, RECIPE, PLAN), seed, steps)
+    left = work(agenda_after(ledger_of(done, seed), SPEC, RECIPE, PLAN), seed)
     assert len(set(whole)) == len(whole)
     assert done + left == whole
 
 
 @given(st.integers(), st.data())
 def test_an_agenda_resumes_from_any_set_of_committed_waves(seed, data):
-    whole = work(agenda_after({}), seed)
+    whole = work(agenda_after({}, SPEC, RECIPE, PLAN), seed)
     done = []
     for wave in whole:
         if (wave.parent is None or wave.parent in done) and data.draw(st.booleans()):
             done.append(wave)
-    left = work(agenda_after(ledger_of(done, seed)), seed)
+    left = work(agenda_after(ledger_of(done, seed), SPEC, RECIPE, PLAN), seed)
     assert sorted(done + left) == sorted(whole)
     for index, wave in enumerate(left):
         assert wave.parent is None or wave.parent in [*done, *left[:index]]
@@ -61,7 +57,7 @@ def test_an_agenda_resumes_from_any_set_of_committed_waves(seed, data):
 
 @given(st.integers(), st.data())
 def test_the_oldest_cohort_comes_first_and_in_it_the_deepest_wave(seed, data):
-    agenda, ready, admitted = agenda_after({}), [], 0
+    agenda, ready, admitted = agenda_after({}, SPEC, RECIPE, PLAN), [], 0
     opened = []
     while (wave := agenda.next()) is not None:
         if wave.level == 1:
@@ -80,14 +76,14 @@ def test_the_oldest_cohort_comes_first_and_in_it_the_deepest_wave(seed, data):
 
 @given(st.integers(), st.integers(0, 30))
 def test_planned_waves_say_which_are_committed(seed, steps):
-    done = work(agenda_after({}), seed, steps)
+    done = work(agenda_after({}, SPEC, RECIPE, PLAN), seed, steps)
     listed = list(planned_waves(SPEC, RECIPE, PLAN, ledger_of(done, seed)))
     waves = [wave for wave, _ in listed]
     assert sorted(wave for wave, committed in listed if committed) == sorted(done)
     assert len(set(waves)) == len(waves)
     assert waves == sorted(waves)
     frontier = {w for w, committed in listed if not committed}
-    assert frontier <= set(work(agenda_after(ledger_of(done, seed)), seed))
+    assert frontier <= set(work(agenda_after(ledger_of(done, seed), SPEC, RECIPE, PLAN), seed))
 
 
 @given(
@@ -122,3 +118,121 @@ def test_the_deepest_wave_has_a_name_that_file_systems_take(widening, asking, ca
     assert wave.level == MAX_LEVELS
     check_name(f"nodes/{wave.name}-01234567.parquet")
     check_name(f"ledger/{wave.name}-{2**31 - 1}.json")
+
+
+class Board:
+    """Claims that all drivers see at once."""
+
+    def __init__(self):
+        self.holders = {}
+
+
+class Among:
+    """The cohorts of one driver among several."""
+
+    def __init__(self, board, me):
+        self.board, self.me = board, me
+
+    @property
+    def reach(self):
+        return 1 + max(self.board.holders, default=-1)
+
+    def take(self, cohort):
+        return self.board.holders.setdefault(cohort, self.me) == self.me
+
+    def holds(self, cohort):
+        return self.board.holders.get(cohort) == self.me
+
+
+def crew(count):
+    board = Board()
+    shares = [Among(board, me) for me in range(count)]
+    return board, [Agenda(SPEC, RECIPE, PLAN, share, drivers=count) for share in shares]
+
+
+class Crew:
+    """Drivers that open waves, finish them, and hear of each other's when they like."""
+
+    def __init__(self, count, seed):
+        self.board, self.agendas = crew(count)
+        self.seed, self.done = seed, []
+        self.flying = [[] for _ in self.agendas]
+        self.unheard = [[] for _ in self.agendas]
+
+    def step(self, me):
+        """Open a wave; where none is to be opened, finish one; where none is, hear of others."""
+        agenda = self.agendas[me]
+        if (wave := agenda.next()) is not None:
+            self.flying[me].append(wave)
+        elif self.flying[me]:
+            self.finish(me, self.flying[me].pop())
+        else:
+            assert agenda.is_done or agenda.awaited or self.unheard[me]
+            self.hear(me)
+
+    def finish(self, me, wave):
+        self.done.append(wave)
+        self.agendas[me].commit(wave, frontier_of(wave, self.seed))
+        for other, unheard in enumerate(self.unheard):
+            if other != me:
+                unheard.append(wave)
+
+    def hear(self, me):
+        for wave in self.unheard[me]:
+            self.agendas[me].commit(wave, frontier_of(wave, self.seed))
+        self.unheard[me].clear()
+
+
+@given(st.integers(), st.integers(1, 4), st.data())
+def test_drivers_that_share_a_run_make_each_wave_once_and_all_of_them(seed, count, data):
+    drivers = Crew(count, seed)
+    while not all(agenda.is_done for agenda in drivers.agendas):
+        me = data.draw(st.integers(0, count - 1))
+        drivers.step(me)
+        if data.draw(st.booleans()):
+            drivers.hear(me)
+    assert sorted(drivers.done) == sorted(work(agenda_after({}, SPEC, RECIPE, PLAN), seed))
+    assert set(drivers.board.holders) == set(range(PLAN.cohorts))
+
+
+def test_driver_holds_no_more_than_its_part_of_the_cohorts_that_are_left():
+    _, [one, two] = crew(2)
+    opened = [one.next(), one.next()]
+    assert opened == [WaveId((0,)), WaveId((1,))]
+    assert not one.has_next()
+    assert [two.next(), two.next(), two.next()] == [WaveId((2,)), WaveId((3,)), None]
+    for wave in opened:
+        one.commit(wave, 0)
+    assert not one.has_next()
+    assert one.awaited == [2, 3]
+
+
+def test_cohort_that_is_lost_is_left_where_it_is_and_can_be_taken_again():
+    board, [agenda] = crew(1)
+    first = agenda.next()
+    assert first == WaveId((0,))
+    agenda.commit(first, 4)
+    flying = agenda.next()
+    assert flying == first.block(0)
+    board.holders = dict.fromkeys(range(PLAN.cohorts), "rival")
+    assert not agenda.has_next()
+    assert agenda.awaited == [0, 1, 2, 3]
+    agenda.commit(flying, 2)
+    del board.holders[0]
+    left = [agenda.next(), agenda.next()]
+    assert left == [flying.block(0), first.block(1)]
+
+
+def test_wave_that_another_driver_committed_is_not_handed_out():
+    _, [agenda] = crew(1)
+    first = agenda.next()
+    assert first is not None
+    agenda.commit(first, 4)
+    assert agenda.is_waiting(first.block(0)) and agenda.is_waiting(first.block(1))
+    agenda.commit(first.block(0), 0)
+    assert agenda.next() == first.block(1)
+    agenda.commit(first.block(1), 0)
+    assert agenda.is_whole(0)
+    agenda.commit(first.block(1), 0)
+    following = agenda.next()
+    assert following is not None and following.cohort == 1

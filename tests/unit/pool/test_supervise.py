@@ -1,97 +1,14 @@
 """The rules by which engines are watched and replaced, on a clock that only the test moves."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
 import pytest
 
-from pipeline.pool.engine_loop import Exchange
-from pipeline.pool.pool import GroupPlan, PoolLimits
+from pipeline.pool.pool import GroupPlan
 from pipeline.pool.restarts import Killed, NodeLost, Preempted
 from pipeline.pool.supervise import SupervisedPool
 from schemas.errors import RETRY, EngineError, EnvironmentMismatch, NoEngine, PoolError
 from schemas.prompt_hash import prompt_hash
-from schemas.records import Completion, EngineReport, EngineStats, Failure, Request, Sampling
-
-REPORT = EngineReport("fake", "1", "weights", "none", "none")
-LIMITS = PoolLimits(attempts=3, restarts=2, start_s=100, stall_s=30, machine_restarts=5, wait_s=300)
-
-
-@dataclass
-class FakeHost:
-    """An engine that answers what the test wrote down."""
-
-    clock: "Clock"
-    placed_at: float = 0.0
-    loaded_at: float = 0.0
-    dies_of: Exception | None = None
-    """With work, or while it loads if it never does."""
-    advances: bool = False
-    answers: bool = False
-    sent: list[Request] = field(default_factory=list)
-    steps: int = 0
-    killed: bool = False
-
-    def is_placed(self) -> bool:
-        return self.clock.now >= self.placed_at
-
-    def report(self) -> EngineReport | None:
-        if self.dies_of and self.loaded_at == float("inf"):
-            raise self.dies_of
-        return REPORT if self.clock.now >= self.loaded_at else None
-
-    def send(self, requests: Sequence[Request]) -> None:
-        self.sent += requests
-
-    def receive(self) -> Exchange | None:
-        if self.dies_of and self.sent:
-            raise self.dies_of
-        if self.advances:
-            self.steps += 1
-        keys = [key for request in self.sent for key in request.keys] if self.answers else []
-        if self.answers:
-            self.sent = []
-        outcomes = [Completion(key, np.zeros(0, dtype=np.int32), "", "stop") for key in keys]
-        return Exchange(outcomes, EngineStats(steps=self.steps))
-
-    def kill(self) -> None:
-        self.killed = True
-
-
-@dataclass
-class Clock:
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class FakeFleet:
-    """Launches the hosts it was given, one after the other; waiting moves the clock."""
-
-    def __init__(self, clock: Clock, hosts: list[FakeHost]) -> None:
-        self.clock = clock
-        self.hosts = hosts
-        self.launched = 0
-
-    def launch(self, group: GroupPlan, incarnation: int) -> FakeHost:
-        self.launched += 1
-        return self.hosts[incarnation]
-
-    def wait(self, timeout_s: float) -> None:
-        self.clock.now += timeout_s
-
-    def shortage(self, group: GroupPlan) -> str:
-        return "there are 0 GPUs"
-
-    def close(self, hosts: Sequence[FakeHost], patience_s: float) -> None:
-        for host in hosts:
-            host.kill()
-
-
-def never() -> None:
-    raise AssertionError("the fleet makes the engines")
+from schemas.records import Completion, EngineReport, Failure, Request, Sampling
+from tests.fake_fleet import LIMITS, Clock, FakeFleet, FakeHost, make_request, never
 
 
 def make_pool(*hosts: FakeHost, replicas: int = 1, **limits) -> SupervisedPool:
@@ -100,10 +17,6 @@ def make_pool(*hosts: FakeHost, replicas: int = 1, **limits) -> SupervisedPool:
     return SupervisedPool(
         [plan], LIMITS._replace(**limits), FakeFleet(clock, list(hosts)), clock=clock
     )
-
-
-def make_request(parent: str = "p", n: int = 1) -> Request:
-    return Request("w0", parent, 0, n, np.zeros(1, dtype=np.int32), Sampling(max_tokens=1))
 
 
 def test_start_engine_too_slow_to_load_is_replaced():

@@ -105,6 +105,11 @@ def test_way_to_find_a_token_is_no_secret(token: str) -> None:
         {"location": "s3://bucket/runs", "storage_options": {"key": "AKIA", "secret": SECRET}},
         {"location": "runs", "roots": TELLING[2]},
         {"location": "runs", "benchmarks": [TELLING[2]]},
+        {"location": "runs", "engines": {"main": {"model": TELLING[0]}}},
+        {
+            "location": "runs",
+            "engines": {"main": {"backend": "server", "server": {"urls": [TELLING[1]]}}},
+        },
     ],
 )
 def test_spec_with_a_secret_is_refused_without_telling_it(settings: dict) -> None:
