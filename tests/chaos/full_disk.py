@@ -34,7 +34,7 @@ def grow_on(folder: str) -> list[str]:
     store, stops = open_store(f"{folder}/run"), []
     for step in range(1, 500):
         # Each second time it is not room but names that run out.
-        room = 1 + step // 2 % 12
+        room = 1 + step // 2 % 24
         make_room(folder, pages=room if step % 2 else PLENTY, names=PLENTY if step % 2 else room)
         try:
             run_scripted(store, SPEC, f"attempt{step}")

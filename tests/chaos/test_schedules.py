@@ -108,14 +108,14 @@ class Forgetful:
                 raise StoreError("as nobody planned")
         if name.startswith("repairs/") and self._kind == "forgets repairs":
             return
-        if name.startswith("ledger/") and self._kind == "overwrites":
+        if name.startswith(("ledger/", "claims/")) and self._kind == "overwrites":
             self._store.delete(name)
         self._store.create(name, payload)
 
 
 @pytest.mark.parametrize("kind", ["forgets", "cuts", "overwrites", "fails for a while"])
 def test_proof_breaks_on_a_store_that_keeps_no_promise(kind: str):
-    """Even without a fault; where manifests are overwritten, it takes drivers beside each other."""
+    """Even without a fault; where files are overwritten, it takes drivers beside each other."""
     drivers = (3, 3) if kind == "overwrites" else (1,)
     slow = tuple(Fault(0, n, "store", "delayed", at, 0) for n in range(3) for at in range(9, 40, 3))
     schedule = Schedule(0, "mixed", False, "memory", drivers, 1, 4, 2, 0, slow)
