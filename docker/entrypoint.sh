@@ -13,9 +13,7 @@ head)
     shift
     port=${RAY_PORT:-6379}
     echo "127.0.0.1:$port" >"$address"
-    # Nobody here speaks Ray Client, and --block ends the head with any part of it.
-    exec ray start --head --block --num-cpus=0 --port="$port" --ray-client-server-port=0 \
-        --disable-usage-stats "$@"
+    exec ray start --head --block --num-cpus=0 --port="$port" --disable-usage-stats "$@"
     ;;
 worker)
     shift
