@@ -3,9 +3,11 @@
 import argparse
 import importlib
 import io
+import os
 import re
 import sys
 import textwrap
+import threading
 from collections.abc import Sequence
 
 from schemas.errors import ArboristError
@@ -13,6 +15,9 @@ from schemas.secrets import redacted
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """What would move the cursor of a terminal, in words taken from files."""
+
+ENGINE_THREAD = "engine-"
+"""What the threads of engines in this process are named by."""
 
 VERBS = {
     "probe": "look at a model's chat template and at what it writes, before spending GPUs",
@@ -44,9 +49,25 @@ outside cause (start the same command again), 130 stopped as asked.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb."""
+    """Run one verb; without arguments, as this process's command."""
+    if argv is not None:
+        return _run(argv)
+    code = _run(sys.argv[1:])
+    _end_cut_off_engines(code)
+    return code
+
+
+def _end_cut_off_engines(code: int) -> None:
+    """End the process at once where an engine was cut off that hangs or computes on: foreign code
+    that meets the end of the interpreter aborts, and the exit code would be lost."""
+    if any(thread.name.startswith(ENGINE_THREAD) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int:
     _write_all_texts()
-    arguments = list(sys.argv[1:] if argv is None else argv)
     verb = next((word for word in arguments if word in VERBS), None)
     args = _parser(verb).parse_args(arguments)
     try:
