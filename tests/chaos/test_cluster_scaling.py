@@ -176,6 +176,7 @@ def test_start_stages_that_are_torn_apart_are_refused(make_pool: Callable[..., R
         pool.start()
 
 
+@pytest.mark.long
 def test_nodes_come_and_go_engines_with_them_and_every_child_has_one_outcome(
     cluster: RayCluster, make_pool: Callable[..., RayPool]
 ):

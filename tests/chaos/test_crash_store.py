@@ -70,7 +70,7 @@ def test_generate_memory_store_fails_anywhere_resume_has_all_rows(mode: Mode):
     crash_everywhere(SMALL, mode, memory_store)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_generate_killed_anywhere_on_s3_resume_has_all_rows(s3: None):
     crash_everywhere(SMALL, "killed after", lambda: open_store(new_location()))

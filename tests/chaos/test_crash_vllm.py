@@ -30,7 +30,7 @@ LEVELS = [
 
 pytestmark = [
     pytest.mark.vllm,
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.timeout(3 * PATIENCE_S),
     pytest.mark.skipif(
         not cached_location().is_dir(),

@@ -98,8 +98,8 @@ def test_killed_engine_of_two_processes_leaves_none_behind(model: Path, tmp_path
     assert left == []
 
 
+@pytest.mark.long
 @pytest.mark.vllm
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_engine_of_two_processes_killed_while_it_loads_leaves_none_behind(
     model: Path, tmp_path: Path
@@ -115,8 +115,8 @@ def test_engine_of_two_processes_killed_while_it_loads_leaves_none_behind(
     assert survivors(below, GONE_S) == []
 
 
+@pytest.mark.long
 @pytest.mark.vllm
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_closed_engine_of_two_processes_leaves_none_behind(model: Path, tmp_path: Path):
     process = start(model, tmp_path, "close")

@@ -106,7 +106,7 @@ def killed_after_first_cell(spec):
     return "".join(said)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_experiment_killed_after_a_cell_goes_on_without_repeating_it(spec):
     out = spec.parent / "out"
     said = killed_after_first_cell(spec)

@@ -55,7 +55,7 @@ def table(result, key):
     return next(measure for measure in result["measures"] if measure["key"] == key)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.vllm
 def test_tuning_forgets_facts_at_every_judged_seed(result):
     facts = table(result, "choices.accuracy")
@@ -64,7 +64,7 @@ def test_tuning_forgets_facts_at_every_judged_seed(result):
     assert max(facts["arms"]["none"]["values"].values()) < 0.8
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.vllm
 def test_rehearsal_wins_most_of_it_back_at_every_judged_seed(result):
     facts = table(result, "choices.accuracy")
@@ -77,7 +77,7 @@ def test_rehearsal_wins_most_of_it_back_at_every_judged_seed(result):
         assert found["value"] > 0.3, key
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.vllm
 def test_rehearsal_costs_the_task_little(result):
     learned = table(result, "task.sums.nll")
@@ -86,7 +86,7 @@ def test_rehearsal_costs_the_task_little(result):
     assert learned["original"] - wide > 0.9 * (learned["original"] - none)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.vllm
 def test_arms_of_the_proof_had_equal_budgets(result):
     none, wide = (result["budgets"][arm] for arm in ARMS)

@@ -48,8 +48,8 @@ def spec_file(folder: Path, model: str, cache: Path) -> str:
     return str(file)
 
 
+@pytest.mark.long
 @pytest.mark.vllm
-@pytest.mark.slow
 @pytest.mark.timeout(2 * PATIENCE_S)
 def test_run_with_a_model_in_s3_copies_it_once_and_is_the_run_of_its_directory(
     tmp_path, monkeypatch

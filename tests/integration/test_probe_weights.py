@@ -11,7 +11,7 @@ from pipeline.dialects.tokenizer import load_tokenizer
 from tests.command import run_command
 from tests.scoring import scorer
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = [pytest.mark.vllm, pytest.mark.long]
 
 
 def test_probe_proves_the_start_by_the_weights_and_samples_from_it():

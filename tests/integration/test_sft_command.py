@@ -149,7 +149,7 @@ def test_sigterm_saves_a_checkpoint_and_the_same_command_goes_on(spec_file, tmp_
     assert not os.path.exists(tmp_path / "out" / "model")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_learn_what_one_does(spec_file, tmp_path):
     parts = {"kept": {"objective": "model_kl", "weight": 0.5}}
     parts["kept"]["data"] = {"files": str(tmp_path / "task.jsonl"), "limit": 10}

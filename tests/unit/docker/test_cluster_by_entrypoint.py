@@ -35,8 +35,9 @@ class Host:
         self.port, self.dashboard = free_port(), free_port()
         image = read("generate.Dockerfile", {"DEVICE": "cpu"})
         settings = environment(image.lineage(image.last.name))
+        outside = {name: value for name, value in os.environ.items() if "RAY" not in name}
         self.environment = {
-            **os.environ,
+            **outside,
             **{name: value for name, value in settings.items() if name.startswith(("RAY", "PY"))},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "RAY_TMPDIR": str(folder),

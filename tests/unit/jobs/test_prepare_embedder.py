@@ -92,7 +92,7 @@ def sampled_package(tmp_path: Path) -> Path:
     return package
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_machines_with_other_instructions_make_the_same_bytes(
     cache: Path, monkeypatch, sampled_package: Path
 ):

@@ -98,7 +98,7 @@ def test_prepare_that_fails_leaves_nothing_behind(cache, monkeypatch):
     assert list((cache / "models").iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_prepare_makes_a_model_that_talks(cache):
     from transformers import AutoTokenizer
 
