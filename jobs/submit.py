@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render, and print or send."""
-    parcel, target = pack(args.spec, args.location), TARGETS[args.to]
+    target = TARGETS[args.to]
+    parcel = target.fitted(pack(args.spec, args.location))
     for note in target.notes(parcel):
         _say(f"note: {note}")
     if args.dry_run:
@@ -45,12 +46,26 @@ def _say(words: str) -> None:
 class Target(NamedTuple):
     """One way to start a run elsewhere."""
 
+    fitted: Callable[[Parcel], Parcel]
+    """What goes there."""
     notes: Callable[[Parcel], Iterable[str]]
     """What to see to; `SpecError` for what cannot work there."""
     rendered: Callable[[Parcel], str]
     """What is sent, for a person and as its own tools take it."""
     send: Callable[[Parcel, bool], int]
     """Start it; the exit code. Whether to leave it alone then is said beside."""
+
+
+def _as_it_is(parcel: Parcel) -> Parcel:
+    return parcel
+
+
+def _for_ray(parcel: Parcel) -> Parcel:
+    from jobs.launch.at_home import at_home, is_here
+    from jobs.launch.ray_client import address_of
+
+    ray = parcel.spec.execution.launch.ray
+    return at_home(parcel) if ray.working_dir is None and is_here(address_of(ray)) else parcel
 
 
 def _ray_notes(parcel: Parcel) -> list[str]:
@@ -70,11 +85,11 @@ def _ray_text(parcel: Parcel) -> str:
 
 
 def _to_ray(parcel: Parcel, detach: bool) -> int:
-    from jobs.launch.ray_client import RayClient
+    from jobs.launch.ray_client import RayClient, address_of
     from jobs.launch.ray_follow import Sender, follow, left_running
 
     execution = parcel.spec.execution
-    sender = Sender(RayClient(execution.launch.ray.address), parcel, _say)
+    sender = Sender(RayClient(address_of(execution.launch.ray)), parcel, _say)
     jobs = [sender.begin(driver) for driver in range(execution.drivers)]
     if detach:
         _say(left_running(sender, jobs))
@@ -124,7 +139,7 @@ def _to_slurm(parcel: Parcel, detach: bool) -> int:
 
 
 TARGETS = {
-    "ray": Target(_ray_notes, _ray_text, _to_ray),
-    "kuberay": Target(_kuberay_notes, _kuberay_text, _to_kuberay),
-    "slurm": Target(_slurm_notes, _slurm_text, _to_slurm),
+    "ray": Target(_for_ray, _ray_notes, _ray_text, _to_ray),
+    "kuberay": Target(_as_it_is, _kuberay_notes, _kuberay_text, _to_kuberay),
+    "slurm": Target(_as_it_is, _slurm_notes, _slurm_text, _to_slurm),
 }

@@ -13,11 +13,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def started(*arguments: str, cwd: Path = REPOSITORY) -> Iterator["subprocess.Popen[str]"]:
     """The command, running; killed at the end if it still runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "jobs.cli", *arguments],
-        cwd=REPOSITORY,
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -29,9 +29,11 @@ def started(*arguments: str) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-def run_command(*arguments: str, patience_s: float = 60) -> tuple[int, str, str]:
+def run_command(
+    *arguments: str, patience_s: float = 60, cwd: Path = REPOSITORY
+) -> tuple[int, str, str]:
     """Exit code and both outputs of the command, run to its end."""
-    with started(*arguments) as process:
+    with started(*arguments, cwd=cwd) as process:
         out, err = process.communicate(timeout=patience_s)
         return process.returncode, out, err
 

@@ -50,7 +50,7 @@ def seats_of(name: str, group: EngineGroupSpec, gpus_per_node: int, where: str) 
             f"node, but {where}.gpus_per_node is {gpus_per_node}; divide the layers "
             "(pipeline_parallel), or ask for larger nodes."
         )
-    return Seat(gpus, group.cpus / group.pipeline_parallel + BESIDE / group.pipeline_parallel)
+    return Seat(gpus, group.booked / group.pipeline_parallel + BESIDE / group.pipeline_parallel)
 
 
 def node_groups(groups: Mapping[str, EngineGroupSpec], gpus_per_node: int) -> list[NodeGroup]:

@@ -5,8 +5,11 @@ is not touched, so the run is the same run, wherever it is continued.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from jobs.launch.yaml_text import document
 from jobs.spec_file import parse_spec
@@ -41,6 +44,14 @@ def pack(file: str, location: str | None = None) -> Parcel:
     spec = parse_spec(there, name=file, beside=Path.cwd())
     name = asked.execution.launch.name or _name_of(file)
     return Parcel(name, _key(spec), spec, document(there))
+
+
+def repack(parcel: Parcel, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> Parcel:
+    """The same run with another `execution`."""
+    content = yaml.safe_load(parcel.text)
+    there = content | {"execution": changed(content["execution"])}
+    spec = parse_spec(there, name=parcel.name, beside=Path.cwd())
+    return parcel._replace(spec=spec, text=document(there))
 
 
 def _key(spec: RunSpec) -> str:

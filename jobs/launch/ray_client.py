@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from jobs.launch.again import DONE, LOST, STOPPED
 from jobs.launch.ray_job import ATTEMPT, DRIVER, RUN, RayJob
 from schemas.errors import ArboristError, NoEngine, UserError
+from schemas.launch_spec import RayLaunchSpec
 
 _VARIABLE = "RAY_API_SERVER_ADDRESS"
 _HERE = "http://127.0.0.1:8265"
@@ -50,11 +51,16 @@ def _refused(address: str, error: Exception) -> ArboristError:
     return Unreachable(told) if "try again later" in str(error) else ArboristError(told)
 
 
+def address_of(launch: RayLaunchSpec) -> str:
+    """Of the dashboard that jobs are sent to."""
+    return launch.address or os.environ.get(_VARIABLE) or _HERE
+
+
 class RayClient:
     """A connection to a cluster's dashboard."""
 
-    def __init__(self, address: str | None) -> None:
-        self.address = address or os.environ.get(_VARIABLE) or _HERE
+    def __init__(self, address: str) -> None:
+        self.address = address
         # Ray lets this variable, and RAY_ADDRESS where it is not set, win over what it is given.
         os.environ[_VARIABLE] = self.address
         with self._asked():

@@ -37,8 +37,8 @@ def cluster(head, monkeypatch):
     return RayClient(head.dashboard)
 
 
-def submit(spec, *arguments):
-    return run_command("submit", str(spec), "--to", "ray", *arguments, patience_s=PATIENCE_S)
+def submit(spec, *arguments, **how):
+    return run_command("submit", str(spec), "--to", "ray", *arguments, patience_s=PATIENCE_S, **how)
 
 
 def runs_in(folder):
@@ -76,6 +76,19 @@ def test_job_runs_to_a_sealed_snapshot_of_the_same_run(tmp_path):
     assert rehearsed[0] == 0, rehearsed[2]
     done = json.loads(rehearsed[1])
     assert (done["run_id"], done["complete"], done["already_done"]) == (run, True, True)
+
+
+def test_relative_paths_are_those_of_this_machine_where_the_head_is_here(tmp_path):
+    spec = write_spec(tmp_path, location="runs")
+
+    code, _, err = submit(spec, cwd=tmp_path)
+
+    assert code == 0, err
+    [run] = runs_in(tmp_path / "runs")
+    assert (
+        f"expected under these names on the cluster's nodes: execution.location: {tmp_path}" in err
+    )
+    assert list((tmp_path / "runs" / run / "snapshots").iterdir())
 
 
 def test_folder_is_sent_along(tmp_path):
