@@ -45,7 +45,7 @@ def engine_factory(name: str, spec: RunSpec, run_file: RunFile) -> EngineFactory
     """Makes the engines of a group."""
     group = spec.execution.engines[name]
     if group.backend == SCRIPTED:
-        return partial(_make_scripted, dict(group.scripted), group.max_num_seqs)
+        return partial(_make_scripted, dict(group.scripted), group.slots)
     asked = _asked(name, spec, run_file)
     if group.backend == "server":
         _require_seen(name, asked)
@@ -111,7 +111,7 @@ def _make_vllm(group: EngineGroupSpec, asked: _Asked, incarnation: int) -> Engin
         max_num_seqs=group.max_num_seqs,
         max_num_batched_tokens=group.max_num_batched_tokens,
         kv_cache_gib=group.kv_cache_gib,
-        cpus=group.cpus,
+        cpus=group.booked,
         gpus=group.gpus,
         tensor_parallel=group.tensor_parallel,
         pipeline_parallel=group.pipeline_parallel,

@@ -63,7 +63,7 @@ def _group_size(group: EngineGroupSpec) -> dict[str, object]:
     return {
         "engines": {"least": group.least, "most": group.most},
         "gpus_per_engine": group.gpus,
-        "cpus_per_engine": group.cpus,
+        "cpus_per_engine": group.booked,
         "tensor_parallel": group.tensor_parallel,
         "pipeline_parallel": group.pipeline_parallel,
         "labels": node_labels(group),
@@ -73,7 +73,7 @@ def _group_size(group: EngineGroupSpec) -> dict[str, object]:
 def sizing_text(execution: ExecutionSpec, groups: Mapping[str, EngineGroupSpec]) -> list[str]:
     """The same for a person."""
     gpus = _range([(one.least * one.gpus, one.most * one.gpus) for one in groups.values()])
-    cpus = _range([(one.least * one.cpus, one.most * one.cpus) for one in groups.values()])
+    cpus = _range([(one.least * one.booked, one.most * one.booked) for one in groups.values()])
     drivers = f" for each of {execution.drivers} drivers" if execution.drivers > 1 else ""
     nodes = _on_nodes(execution, groups)
     lines = [f"engines: {gpus} GPUs and {cpus} CPUs{drivers}{nodes}"]
@@ -94,7 +94,7 @@ def _on_nodes(execution: ExecutionSpec, groups: Mapping[str, EngineGroupSpec]) -
 
 
 def _needs(group: EngineGroupSpec) -> str:
-    said = f"{group.gpus:g} GPUs and {group.cpus:g} CPUs"
+    said = f"{group.gpus:g} GPUs and {group.booked:g} CPUs"
     if group.pipeline_parallel == 1 or not group.gpus:
         return f"{said} on one node"
     per_stage = group.gpus / group.pipeline_parallel

@@ -1,8 +1,8 @@
-"""`arborist probe`: how a model begins and ends texts and turns, and what it writes by it."""
+"""`arborist probe`: how a model begins and ends texts and turns, and what it writes by it; with
+`--engine` what this machine has for engines, and what they will be told."""
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.probe_text import as_text
 from jobs.wiring import model_location
 from schemas.dialect import Dialect
+from schemas.errors import UserError
 from schemas.records import Sampling, to_ids
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line."""
     parser.add_argument(
         "--model",
-        required=True,
         help="the directory of a model; or `packaged`, `packaged-base`, `packaged-tiny`",
     )
     parser.add_argument("--system", default="", help="system prompt; empty: the template's own")
@@ -35,6 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-sampling", action="store_true", help="look at the tokenizer only, load no weights"
     )
+    parser.add_argument(
+        "--engine",
+        action="store_true",
+        help="look at this machine instead, and at what engines will be told on it, and why",
+    )
+    parser.add_argument("--spec", help="with --engine: the YAML file whose engine groups are meant")
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="with --engine: try threads, data types and block sizes by short runs (minutes)",
+    )
+    parser.add_argument(
+        "--sequences", type=_at_least_one, default=32, help="decoded at once in these runs (32)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -46,6 +60,26 @@ def _at_least_one(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print what was found; an unsupported template is refused with its reason."""
+    _require_sense(args)
+    if args.engine:
+        from jobs.probe_engine import run_engine
+
+        return run_engine(args)
+    return _run_model(args)
+
+
+def _require_sense(args: argparse.Namespace) -> None:
+    if not args.engine and (args.spec or args.measure):
+        raise UserError("--spec and --measure are about engines; expected --engine beside them.")
+    if not args.engine and not args.model:
+        raise UserError("--model: missing; expected the directory of a model, or --engine.")
+    if args.model and args.spec:
+        raise UserError("--model: found beside --spec, expected one of the two.")
+    if args.measure and not (args.model or args.spec):
+        raise UserError("--measure: found no model; expected --model DIR or --spec FILE.")
+
+
+def _run_model(args: argparse.Namespace) -> int:
     from pipeline.dialects.derive import derive_dialect
     from pipeline.dialects.tokenizer import generation_eos_ids, load_tokenizer
 
@@ -131,6 +165,7 @@ def _config(
     from jobs.probe_samples import ROLES
     from jobs.probe_start import longest_prompt
     from pipeline.dialects.opening import opening_ids
+    from pipeline.engines.machine import this_machine
     from pipeline.engines.vllm import VllmConfig
 
     opening = len(opening_ids(tokenizer, dialect, args.system)) if dialect.chats else 0
@@ -141,7 +176,7 @@ def _config(
     return VllmConfig(
         model=location,
         context=context,
-        cpus=os.cpu_count() or 1,
+        cpus=this_machine().usable,
         max_num_seqs=args.samples,
         max_num_batched_tokens=min(8192, args.samples * context),
         log_level="ERROR",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from jobs.engine_cpus import with_cpus
 from jobs.recipes import load_recipe, with_defaults
 from jobs.spec_yaml import read_mapping
 from schemas.errors import SpecError
@@ -22,9 +23,10 @@ _LONGEST = 120
 
 
 def load_spec(location: str) -> RunSpec:
-    """The spec in a file; `SpecError` names the key, what was found and what was expected."""
+    """The spec in a file, as it is run on this machine; `SpecError` names the key, what was found
+    and what was expected."""
     content = read_mapping(location, "the two sections `generation:` and `execution:`")
-    return parse_spec(content, name=location, beside=Path.cwd())
+    return with_cpus(parse_spec(content, name=location, beside=Path.cwd()))
 
 
 def parse_spec(content: dict[str, Any], *, name: str, beside: Path | None = None) -> RunSpec:

@@ -213,7 +213,7 @@ def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
             least=group.least,
             lease=group.lease,
             weights=run_file.identity.models[spec.generation.model_index(name)].weights,
-            cpus=group.cpus,
+            cpus=group.booked,
             gpus=group.gpus,
             most=group.most,
             loading=group.loading,

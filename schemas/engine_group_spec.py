@@ -19,6 +19,11 @@ OWN_ARGS = {
 }
 """Engine arguments that places are found by, and the settings that say them."""
 
+DEFAULT_CPUS = 1.0
+SLOTS = 256
+MOST_SLOTS = 1024
+"""Of an engine with a whole GPU: the most that vLLM takes by itself."""
+
 Engines = Annotated[int, Field(ge=1, le=MANY)]
 
 _VALUE = "[a-zA-Z0-9]([-a-zA-Z0-9_.]{0,61}[a-zA-Z0-9])?"
@@ -71,8 +76,8 @@ class EngineGroupSpec(Strict):
     """So many load at once, so that many do not ask one disk or store for weights together."""
     gpus: Annotated[float, Field(ge=0, le=MANY)] = 0
     """Per engine; a share below 1 for several engines on one GPU."""
-    cpus: Annotated[float, Field(ge=0, le=MANY)] = 1
-    """Per engine."""
+    cpus: Annotated[float, Field(ge=0, le=MANY)] | None = None
+    """Per engine. None: without GPUs, on this machine alone, an even share of its cores; else 1."""
     tensor_parallel: Engines = 1
     """GPUs that each layer is divided among; all of an engine's lie on one node."""
     pipeline_parallel: Engines = 1
@@ -85,13 +90,18 @@ class EngineGroupSpec(Strict):
     environment: dict[str, str] = {}
     """Variables of the engines' processes; no secrets."""
     server: ServerSpec | None = None
-    max_num_seqs: Count = 256
-    """Sequences an engine decodes at once."""
-    max_num_batched_tokens: Count = 8192
+    max_num_seqs: Count | None = None
+    """Sequences an engine decodes at once. None: as vLLM knows the GPU (1024 from 70 GiB on, else
+    256); 256 on CPUs and on a share of a GPU."""
+    max_num_batched_tokens: Count | None = None
+    """Tokens of a step. None: as vLLM knows the GPU (16384 or 8192); 8192 on CPUs and on a share of
+    a GPU."""
     in_flight: Count | None = None
-    """Children leased to one engine at once; None: twice max_num_seqs."""
+    """Children leased to one engine at once; None: twice max_num_seqs, on whole GPUs 2048 where
+    that is not said."""
     kv_cache_gib: Annotated[float, Field(gt=0, le=2**20)] | None = None
-    """None: what the device has left (GPU), or 1 GiB (CPU)."""
+    """None: what the GPU has left; on CPUs an eighth of the memory, from 1 to 16 GiB, less where
+    several engines share the machine."""
     args: dict[str, Any] = {}
     """Further engine arguments, passed on as they are; none that decide rows. With
     `trust_remote_code: true` the engine runs code out of the model's directory, whose digest then
@@ -132,6 +142,16 @@ class EngineGroupSpec(Strict):
         return self
 
     @property
+    def booked(self) -> float:
+        """CPUs of an engine, where nothing is known of the machines."""
+        return DEFAULT_CPUS if self.cpus is None else self.cpus
+
+    @property
+    def slots(self) -> int:
+        """Sequences an engine decodes at once, as far as that is known before it has a place."""
+        return self.max_num_seqs or (MOST_SLOTS if self.gpus >= 1 else SLOTS)
+
+    @property
     def ranks(self) -> int:
         """Processes that compute one engine."""
         return self.tensor_parallel * self.pipeline_parallel
@@ -149,4 +169,4 @@ class EngineGroupSpec(Strict):
     @property
     def lease(self) -> int:
         """Children leased to one engine at once."""
-        return self.in_flight or 2 * self.max_num_seqs
+        return self.in_flight or 2 * self.slots

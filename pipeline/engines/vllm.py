@@ -15,9 +15,10 @@ from pipeline.engines.adapter import lora_request
 from pipeline.engines.distribution import require_one_vllm
 from pipeline.engines.trim import Decode
 from pipeline.engines.validity import EngineLimits, refuse, why_invalid
+from pipeline.engines.vllm_load import load_vllm
 from pipeline.engines.vllm_outcome import outcome, sampling_params
 from pipeline.engines.vllm_report import decoder, engine_report
-from pipeline.engines.vllm_settings import VllmConfig, engine_args, set_environment
+from pipeline.engines.vllm_settings import VllmConfig, set_environment
 from pipeline.engines.weights import weights_digest
 from schemas.errors import EngineError
 from schemas.records import ChildKey, EngineReport, EngineStats, Failure, Outcome, Request, Sampling
@@ -148,13 +149,7 @@ class VllmEngine:
         # Engines that draw their own seeds must not repeat each other, here or in a later attempt.
         seed = secrets.randbits(31)
         try:
-            from vllm.platforms import current_platform
-
-            on_cpu = current_platform.is_cpu()
-            args = engine_args(self._config, on_cpu=on_cpu, seed=seed)
-            if on_cpu:
-                _prepare_cpu(self._config.num_threads, compiles=not args["enforce_eager"])
-            self._engine = _make_engine(args)
+            self._engine = load_vllm(self._config, seed)
             self._load_adapter(self._engine)
             return self._engine
         except LOAD_ERRORS as error:
@@ -206,23 +201,3 @@ def _tokens(prompt: list[int]) -> Any:
     from vllm.inputs import tokens_input
 
     return tokens_input(prompt_token_ids=prompt)
-
-
-def _prepare_cpu(num_threads: int, *, compiles: bool) -> None:
-    import torch
-    import torch._dynamo
-
-    # Here OMP_NUM_THREADS comes too late if torch is loaded already.
-    if torch.get_num_threads() != num_threads:
-        torch.set_num_threads(num_threads)
-    # vLLM compiles a few functions even when it is told not to, which takes seconds, and fails
-    # on a machine without a C++ compiler. They are marked for it when vLLM's modules are loaded.
-    torch._dynamo.config.disable = not compiles
-
-
-def _make_engine(args: dict[str, Any]) -> "LLMEngine":
-    from vllm.engine.arg_utils import EngineArgs
-    from vllm.usage.usage_lib import UsageContext
-    from vllm.v1.engine.llm_engine import LLMEngine
-
-    return LLMEngine.from_engine_args(EngineArgs(**args), usage_context=UsageContext.LLM_CLASS)

@@ -18,7 +18,7 @@ def engine_report(engine: "LLMEngine", installed: InstalledVllm, weights: str) -
         backend="vllm",
         backend_version=f"{installed.distribution} {installed.version}",
         weights=weights,
-        device=_device(engine.vllm_config.parallel_config.world_size),
+        device=device_name(engine.vllm_config.parallel_config.world_size),
         dtype=str(engine.model_config.dtype).removeprefix("torch."),
         torch=torch.__version__,
         sampler=_sampler(engine.vllm_config),
@@ -37,7 +37,8 @@ def decoder(tokenizer: Any) -> Decode:
     return decode
 
 
-def _device(world_size: int) -> str:
+def device_name(world_size: int) -> str:
+    """The devices of an engine, as manifests name them."""
     import torch
     from vllm.platforms import current_platform
 

@@ -6,17 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.engines import cpu_defaults, gpu_defaults
 from pipeline.engines.adapter import adapter_args
+from pipeline.engines.cpu_defaults import GIB
+from pipeline.engines.machine import this_machine
 from pipeline.engines.weights import model_directory
 from schemas.errors import EnvironmentMismatch, SpecError
 
-GIB = 1 << 30
-CPU_BLOCK_SIZE = 32
-"""Only whole blocks are shared between prompts, and vLLM's default of 128 on CPUs is longer than
-most turns. Its CPU kernels are fast for multiples of 32."""
-CPU_KV_CACHE_GIB = 1.0
-BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""As Linux names them, on x86 and ARM."""
 WORKER_EXTENSION = "pipeline.engines.vllm_worker.EndsWithItsEngine"
 COMPILED = {
     "VLLM_CACHE_ROOT": "vllm",
@@ -26,8 +22,6 @@ COMPILED = {
     "CUDA_CACHE_PATH": "cuda",
 }
 """Where the libraries look for what they compiled before, and the folder for each."""
-GPU_SHARE = 0.9
-"""Of a GPU's memory, where no size is given for the KV cache."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +35,10 @@ class VllmConfig:
     context: int
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: str | None = None
-    max_num_seqs: int = 256
-    max_num_batched_tokens: int = 8192
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
     kv_cache_gib: float | None = None
-    """None: what the GPU has left, or 1 GiB on a CPU."""
+    """None of these: what is right for the device (`cpu_defaults`, `gpu_defaults`)."""
     cpus: float = 1
     gpus: float = 0
     tensor_parallel: int = 1
@@ -108,8 +102,6 @@ def engine_args(config: VllmConfig, *, on_cpu: bool, seed: int) -> dict[str, Any
         "max_model_len": config.context,
         "dtype": config.dtype,
         "quantization": config.quantization,
-        "max_num_seqs": config.max_num_seqs,
-        "max_num_batched_tokens": max(config.max_num_batched_tokens, config.max_num_seqs),
         "enable_prefix_caching": True,
         "tensor_parallel_size": config.tensor_parallel,
         "pipeline_parallel_size": config.pipeline_parallel,
@@ -140,17 +132,20 @@ def _cpu_args(config: VllmConfig) -> dict[str, Any]:
             f"execution.engines: asked for {config.gpus:g} GPUs an engine, but the installed vLLM "
             "found none on this machine; expected gpus: 0, or vllm for CUDA on a machine with one."
         )
+    machine = this_machine()
+    kv_gib = config.kv_cache_gib or cpu_defaults.kv_cache_gib(machine, config.num_threads).value
+    seqs = config.max_num_seqs or cpu_defaults.MAX_NUM_SEQS
+    batched = config.max_num_batched_tokens or cpu_defaults.MAX_NUM_BATCHED_TOKENS
     return {
-        "dtype": cpu_dtype(config.dtype),
-        "block_size": CPU_BLOCK_SIZE,
-        "kv_cache_memory_bytes": int((config.kv_cache_gib or CPU_KV_CACHE_GIB) * GIB),
+        "dtype": cpu_defaults.dtype(machine.flags, config.dtype).value,
+        "block_size": cpu_defaults.BLOCK_SIZE,
+        "kv_cache_memory_bytes": int(kv_gib * GIB),
         "enforce_eager": True,
         # A prompt in two pieces with a seed of its own ends the engine: after the first piece vLLM
         # turns the seed's generator back, which that of a CPU cannot do.
         "enable_chunked_prefill": False,
-        "max_num_batched_tokens": max(
-            config.max_num_batched_tokens, config.max_num_seqs, config.context
-        ),
+        "max_num_seqs": seqs,
+        "max_num_batched_tokens": max(batched, seqs, config.context),
     }
 
 
@@ -160,24 +155,6 @@ def _gpu_args(config: VllmConfig) -> dict[str, Any]:
             f"execution.engines: found gpus: {config.gpus:g}; expected a whole number of GPUs "
             "an engine, or a share below 1."
         )
-    if config.kv_cache_gib is not None:
-        return {"kv_cache_memory_bytes": int(config.kv_cache_gib * GIB)}
-    share = config.gpus if 0 < config.gpus < 1 else 1.0
-    return {"gpu_memory_utilization": GPU_SHARE * share}
-
-
-def cpu_dtype(asked: str) -> str:
-    """The data type on a CPU: bfloat16 where the CPU computes in it, or it is twice as slow.
-
-    vLLM's own `auto` is bfloat16 on every CPU.
-    """
-    if asked != "auto":
-        return asked
-    return "bfloat16" if BF16_FLAGS & _cpu_flags() else "float32"
-
-
-def _cpu_flags() -> set[str]:
-    try:
-        return set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        return set()
+    return gpu_defaults.sizes(config.max_num_seqs, config.max_num_batched_tokens, config.gpus) | (
+        gpu_defaults.memory(config.kv_cache_gib, config.gpus)
+    )

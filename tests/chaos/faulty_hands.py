@@ -129,7 +129,7 @@ def troubled_pool(spec: RunSpec, limits: PoolLimits, troubles: Troubles, first: 
     """Engines with seeds of their own; their incarnations begin with the first."""
 
     def group_plan(name: str, group: Any) -> GroupPlan:
-        settings: Mapping[str, Any] = {"max_num_seqs": group.max_num_seqs, **group.scripted}
+        settings: Mapping[str, Any] = {"max_num_seqs": group.slots, **group.scripted}
         config = ScriptedConfig.from_settings(settings)
 
         def make_engine(incarnation: int) -> Engine:

@@ -5,14 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engines.vllm_settings import (
-    COMPILED,
-    GIB,
-    VllmConfig,
-    cpu_dtype,
-    engine_args,
-    set_environment,
-)
+from pipeline.engines.cpu_defaults import GIB
+from pipeline.engines.vllm_settings import COMPILED, VllmConfig, engine_args, set_environment
 from schemas.errors import EnvironmentMismatch, SpecError
 from tests.adapters import write_adapter
 
@@ -35,11 +29,19 @@ def test_engine_args_on_a_cpu_size_the_cache_in_bytes(told):
 
 
 def test_engine_args_on_a_gpu_take_the_memory_that_is_asked(told):
-    assert told(on_cpu=False, gpus=1)["gpu_memory_utilization"] == pytest.approx(0.9)
-    assert told(on_cpu=False, gpus=0.5)["gpu_memory_utilization"] == pytest.approx(0.45)
+    assert told(on_cpu=False, gpus=1)["gpu_memory_utilization"] == pytest.approx(0.92)
+    assert told(on_cpu=False, gpus=0.5)["gpu_memory_utilization"] == pytest.approx(0.46)
     sized = told(on_cpu=False, gpus=1, kv_cache_gib=10)
     assert sized["kv_cache_memory_bytes"] == 10 * GIB
     assert "gpu_memory_utilization" not in sized
+
+
+def test_engine_args_leave_to_vllm_what_it_knows_of_a_whole_gpu(told):
+    whole, share = told(on_cpu=False, gpus=1), told(on_cpu=False, gpus=0.5)
+    sizes = ("max_num_seqs", "max_num_batched_tokens")
+    assert not whole.keys() & {*sizes, "enforce_eager", "block_size", "async_scheduling"}
+    assert tuple(share[size] for size in sizes) == (256, 8192)
+    assert told(on_cpu=False, gpus=1, max_num_seqs=64)["max_num_seqs"] == 64
 
 
 def test_engine_args_on_several_gpus_split_the_tensors(told):
@@ -101,11 +103,6 @@ def test_engine_args_on_a_cpu_refuse_what_only_gpus_can(told, settings):
 def test_engine_args_refuse_a_gpu_and_a_half(told):
     with pytest.raises(SpecError, match=r"1\.5"):
         told(on_cpu=False, gpus=1.5)
-
-
-def test_cpu_dtype_leaves_an_explicit_choice_alone():
-    assert cpu_dtype("float16") == "float16"
-    assert cpu_dtype("auto") in ("float32", "bfloat16")
 
 
 def test_environment_keeps_what_is_compiled_in_the_cache_unless_a_person_chose(monkeypatch):
