@@ -12,8 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from typing import NamedTuple
 
+from pipeline.commits import Commits
 from pipeline.flight import Flight, OpenWave, Pace
 from pipeline.judging import count_asides, judged_rows, measured_rows, sampled
 from pipeline.lineage import Lineage, Plant, kept_rows
@@ -27,7 +29,7 @@ from pipeline.share import Share
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.shards import ShardPlace, WaveRows, write_shards
 from pipeline.tree.expand import attach, expand
-from pipeline.tree.frontier import frontier_of
+from pipeline.tree.frontier import Parent, frontier_of
 from pipeline.tree.run import Run
 from pipeline.tree.turns import turns_of
 from pipeline.watch import Stop, Watch
@@ -42,6 +44,10 @@ log = logging.getLogger(__name__)
 TICK_S = 0.5
 LEAST_WAIT_S = 0.05
 MEASURING_TICK_S = 0.02
+COMMITTING_TICK_S = 0.005
+"""By engine: each turn of the loop looks at all of them."""
+OPENING_S = 0.5
+"""After so much opening of waves, others and what came back are looked at before it goes on."""
 ENOUGH_ANSWERS = 100
 """Below so many outcomes a share of failures says nothing."""
 
@@ -56,6 +62,14 @@ class Hands(NamedTuple):
 
 Engage = Callable[[], AbstractContextManager[Hands]]
 """Has them ready inside, and lets them go afterwards."""
+
+
+class Whole(NamedTuple):
+    """A wave that is on its way into the ledger."""
+
+    opened: OpenWave
+    frontier: list[Parent]
+    """Its nodes that are expanded further, if it is ours that is committed."""
 
 
 class Attempt:
@@ -73,8 +87,11 @@ class Attempt:
         self._flight = Flight()
         self._measuring = 0
         """Waves at the workers."""
+        self._commits: Commits[Whole]
         self._engaged = False
         """Whether there is a pool."""
+        self._hurried = False
+        """Whether more waves are to be opened as soon as possible."""
         self._gpu_s_before = 0.0
         """Held by pools that were let go."""
         self._doubtful: list[OpenWave] = []
@@ -123,6 +140,7 @@ class Attempt:
                 self._pool, self._workers, plant = stack.enter_context(engage())
             self._lineage = Lineage(self._run, self._plan, self._ledger, plant)
             self._engaged = True
+            self._commits = stack.enter_context(Commits())
             self._grow(limits.max_failed_share, clock)
             self._gpu_s_before, self._engaged = self._gpu_s(), False
         self._outlook.release()
@@ -151,16 +169,32 @@ class Attempt:
                 self._answered(opened, clock)
             for wave, measures in self._workers.collect():
                 self._measured(self._flight.named(wave), measures, clock)
+            for whole, manifest in self._commits.landed(self._leisure()):
+                self._landed(whole, manifest)
             self._watch.tick(self._pool.stats(), open_waves=self._flight.waves)
             self._check_failures(max_failed_share)
 
     def _patience(self) -> float:
-        """How long to wait for outcomes, when measures may come as well."""
+        """How long to wait for outcomes, when measures and commits may come as well."""
+        if self._hurried or (self._commits and not self._flight.pending):
+            return 0.0
+        if self._commits:
+            return min(MEASURING_TICK_S, COMMITTING_TICK_S * self._pace.engines)
+        return MEASURING_TICK_S if self._measuring else TICK_S
+
+    def _leisure(self) -> float:
+        """How long to wait for commits: where engines have work, that is looked after first."""
+        if self._flight.pending:
+            return 0.0
         return MEASURING_TICK_S if self._measuring else TICK_S
 
     def _fill(self, clock: Callable[[], float]) -> bool:
         """Open ready waves while there is room; False when none is open and none remains."""
+        until, self._hurried = time.monotonic() + OPENING_S, False
         while (stop := self._watch.stop()) is Stop.NO and self._has_room():
+            if time.monotonic() > until:
+                self._hurried = True
+                break
             wave = self._outlook.agenda.next()
             if wave is None:
                 break
@@ -171,6 +205,8 @@ class Attempt:
                 self._outlook.book(winner, ours=False)
         if stop.drops or (stop is not Stop.NO and not self._flight.waves):
             self._pool.abandon()
+            for whole, manifest in self._commits.last():
+                self._landed(whole, manifest)
             raise self._stopped(stop)
         return self._flight.waves > 0
 
@@ -186,7 +222,8 @@ class Attempt:
     def _has_room(self) -> bool:
         going = self._flight.waves - len(self._doubtful)
         live = len(self._pool.stats().engines)
-        return self._pace.has_room(going, self._flight.pending, self._measuring, live=live)
+        elsewhere = self._measuring + len(self._commits)
+        return self._pace.has_room(going, self._flight.pending, elsewhere, live=live)
 
     def _open(self, wave: WaveId, now: float) -> None:
         rule = self._run.recipe.rule(self._run.spec, wave.level)
@@ -250,7 +287,7 @@ class Attempt:
             )
 
     def _close(self, opened: OpenWave, now: float) -> None:
-        """Commit a whole wave; where another driver was first, go on from its rows."""
+        """Have a whole wave committed, unless another driver was first."""
         if self._outlook.knows(opened.wave):
             self.in_vain += 1
             self._flight.close(opened)
@@ -258,7 +295,13 @@ class Attempt:
         rows = judged_rows(self._run, opened)
         kept = [n.candidate for n in rows.nodes if n.verdict.kept and n.candidate.level]
         frontier = frontier_of(self._run, opened.parents, kept)
-        manifest = self._commit(opened, rows, len(frontier), now)
+        manifest = self._manifest(opened, rows, len(frontier), now)
+        commit = partial(commit_wave, self._ledger, manifest, rows, self._run.curation)
+        self._commits.begin(Whole(opened, frontier), commit)
+
+    def _landed(self, whole: Whole, manifest: Manifest) -> None:
+        """A wave is committed; where another driver was first, go on from its rows."""
+        opened, frontier = whole
         ours = manifest.attempt == self._name
         if not ours:
             theirs = kept_rows(self._store, manifest)
@@ -268,15 +311,14 @@ class Attempt:
         self.in_vain += not ours
         self._outlook.book(manifest, ours=ours)
 
-    def _commit(self, opened: OpenWave, rows: WaveRows, frontier: int, now: float) -> Manifest:
-        place = ShardPlace(self._run.run_id, opened.wave.name, self._name)
-        shards = write_shards(self._store, place, rows, self._run.curation)
-        ours = Manifest(
-            run_id=place.run_id,
-            wave=place.wave,
+    def _manifest(self, opened: OpenWave, rows: WaveRows, frontier: int, now: float) -> Manifest:
+        """Of a whole wave, as it is before its shards are written."""
+        return Manifest(
+            run_id=self._run.run_id,
+            wave=opened.wave.name,
             attempt=self._name,
-            epoch=self._ledger.epoch_of(place.wave),
-            shards=shards,
+            epoch=self._ledger.epoch_of(opened.wave.name),
+            shards=(),
             counts=count(opened, rows),
             frontier=frontier,
             started_at=opened.opened_at,
@@ -285,11 +327,6 @@ class Attempt:
             # They come and go slowly, beside what a wave takes.
             gpus=(opened.gpus + self._pool.stats().gpus) / 2,
         )
-        winner = self._ledger.commit(ours)
-        if winner.attempt != self._name:
-            log.info("wave %s was committed by attempt %s first", place.wave, winner.attempt)
-            self._ledger.discard(shards)
-        return winner
 
     def _check_failures(self, allowed: float) -> None:
         flight = self._flight
@@ -304,6 +341,19 @@ class Attempt:
             f"(execution section). The last one: {flight.last_failure} Mend the cause and start "
             "the same command again to continue."
         )
+
+
+def commit_wave(
+    ledger: Ledger, ours: Manifest, rows: WaveRows, notes: Mapping[str, str]
+) -> Manifest:
+    """Write the shards of a wave, then make it real by its manifest; the one that counts."""
+    place = ShardPlace(ours.run_id, ours.wave, ours.attempt)
+    shards = write_shards(ledger.store, place, rows, notes)
+    winner = ledger.commit(ours.model_copy(update={"shards": shards}))
+    if winner.attempt != ours.attempt:
+        log.info("wave %s was committed by attempt %s first", ours.wave, winner.attempt)
+        ledger.discard(shards)
+    return winner
 
 
 def even_clock() -> Callable[[], float]:

@@ -104,7 +104,8 @@ class Outlook:
         # Named so that they sort as the tree of waves does, those above before those below.
         news = self._ledger.news(self._known)
         for name in sorted(news, key=WaveId.parse):
-            self.book(news[name], ours=False)
+            # A commit of ours may be on its way here.
+            self.book(news[name], ours=news[name].attempt == self._share.me.attempt)
         self._look()
         self._look_s = time.monotonic() - begun
 

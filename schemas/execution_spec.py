@@ -93,7 +93,7 @@ class ExecutionSpec(Strict):
     a worker that takes so long over one part of a wave."""
     grace_s: Annotated[float, Field(ge=0, le=A_YEAR_S)] = 20.0
     """What SIGTERM leaves for waves in flight to become whole; then the rest is dropped, and the
-    run stops, resumable. What comes on top: a commit that is going on, with the store's retries,
+    run stops, resumable. What comes on top: commits that are going on, with the store's retries,
     and what it takes to close, of which engines get 2 s. Schedulers usually kill after 30 s."""
     launch: LaunchSpec = LaunchSpec()
     """How `arborist submit` starts it elsewhere."""

@@ -190,6 +190,7 @@ class Admission:
         held: Held | None = None,
     ) -> None:
         self._budget, self._spec, self._recipe = budget, spec, recipe
+        self._limited = budget != BudgetSpec()
         self._held = held
         self._spending = Spending()
         self._planned = _planned(spec, recipe, plan)
@@ -227,7 +228,7 @@ class Admission:
 
     def admits(self, now: float) -> bool:
         """Whether the next cohort begins; if so, it counts from then on."""
-        if self._begun and exhausted(self._budget, self._ahead(now)) is not None:
+        if self._begun and self._limited and exhausted(self._budget, self._ahead(now)) is not None:
             return False
         self._begin()
         return True

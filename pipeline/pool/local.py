@@ -70,7 +70,7 @@ class _LocalHost:
         return self._loop.start_report(0) if self._loop else None
 
     def send(self, requests: Sequence[Request]) -> None:
-        if self._loop:
+        if self._loop and requests:
             self._loop.put(requests)
 
     def receive(self) -> Exchange | None:

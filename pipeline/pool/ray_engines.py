@@ -26,7 +26,11 @@ _LISTEN_S = 0.5
 """How long a call that listens stays open when nothing is finished."""
 
 _LINGER_S = 0.05
-"""How long a finished outcome waits for company, since each call costs the driver."""
+"""How long a finished outcome waits for company, since each call costs the driver..."""
+
+_CALLS_PER_S = 200
+"""...and longer where more engines would make more calls than these. An engine holds twice the work
+that it can have running, and one that has run out of work waits for nothing."""
 
 _NODE_DIED = "its node has died"
 """Ray's words, since its error has no field for it."""
@@ -83,6 +87,7 @@ class RayHost:
 
     def __init__(self, group: GroupPlan, incarnation: int) -> None:
         self._place = Place(group)
+        self._linger_s = max(_LINGER_S, group.ceiling / _CALLS_PER_S)
         self._actor = (
             _engine_actor()
             .options(
@@ -134,7 +139,7 @@ class RayHost:
     def send(self, requests: Sequence[Request]) -> None:
         payload = pack_requests(requests) if requests else b""
         if self._listening is None:
-            self._listening = self._actor.exchange.remote(payload, _LISTEN_S, _LINGER_S)
+            self._listening = self._actor.exchange.remote(payload, _LISTEN_S, self._linger_s)
         elif payload:
             self._actor.put.remote(payload)
 

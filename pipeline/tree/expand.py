@@ -100,7 +100,8 @@ def fill(run: Run, place: Place, outcome: Outcome, *, prompt_hash: str, group: s
     index = run.spec.model_index(group)
     if not isinstance(outcome, Completion):
         return Candidate(
-            **place._asdict(),
+            *place[:5],
+            kind=place.kind,
             token_ids=NO_IDS,
             text="",
             model_index=index,
@@ -111,7 +112,8 @@ def fill(run: Run, place: Place, outcome: Outcome, *, prompt_hash: str, group: s
     thinks = place.role == "assistant"
     dialect = run.dialect(group)
     return Candidate(
-        **place._asdict(),
+        *place[:5],
+        kind=place.kind,
         token_ids=outcome.token_ids,
         text=outcome.text,
         model_index=index,

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from functools import lru_cache
 
 from schemas.prompt_hash import prompt_hash
 from schemas.records import Kind
@@ -31,6 +32,7 @@ def seed_base(run_id: str, tree_id: int, path: tuple[int, ...], kind: Kind = "tu
     return int.from_bytes(raw, "little") >> (64 - SEED_BITS)
 
 
+@lru_cache(1 << 10)
 def unit_draw(run_id: str, tree_id: int, path: tuple[int, ...], purpose: str) -> float:
     """A number in [0, 1) that belongs to a place, for choices that are not sampling."""
     return int.from_bytes(_place(run_id, tree_id, path, purpose, 8), "little") / 2**64

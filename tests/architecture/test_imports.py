@@ -8,7 +8,7 @@ PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
     *("generate", "flight", "judging", "lineage", "passes", "refine", "repair", "seal", "verify"),
-    *("outlook", "share", "watch"),
+    *("commits", "outlook", "share", "watch"),
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
@@ -16,6 +16,7 @@ BELOW_LOOPS = (
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
     *("pipeline.outlook", "pipeline.share", "pipeline.watch", "pipeline.verify.defect"),
+    "pipeline.commits",
 )
 TRAINS = (*PURE, "pipeline.dialects", "pipeline.storage", "pipeline.engines.weights")
 SHOWS = ("schemas", "pipeline.intervals", "pipeline.plots")

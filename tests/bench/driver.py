@@ -6,7 +6,8 @@
 A whole run of about so many candidates, with turns of about 200 tokens, in a process of its own;
 and another of a tenth of the size, to see whether the cost and the memory of a node are flat.
 
-cpu_us    CPU time of the driver's own thread, over the candidates asked for. Target: 300.
+cpu_us    CPU time of the driver's threads, over the candidates asked for: its own, and those that
+          write to the store. Target: 100.
 wall_us   wall time over the candidates. Engines are threads here, so it holds their time too:
 net_us    wall_us without the CPU time that the engines' own threads took.
 rss_mib   the most memory the process held; `--store memory` keeps all rows in it.
@@ -14,8 +15,19 @@ rss_mib   the most memory the process held; `--store memory` keeps all rows in i
 Turns are measured by one worker process, whose time is not the driver's; near duplicates are looked
 for, and with --diversity the children kept are chosen by MMR.
 
-The split is CPU time of the driver's thread by step, and beside it the step's wall time: what a
-commit waits for the disk, or the pool for its engines. `rest` is what no step accounts for.
+The split is CPU time of the driver's threads by step (`time.thread_time` around the functions of
+each), and beside it the step's wall time: what a commit waits for the disk, or the pool for its
+engines; several commits wait at once. `rest` is what no step accounts for.
+
+expand           parents to requests: prompts, ids, seeds
+pool             handing requests to engines, taking outcomes in, keeping the books on both
+flight           which outcome belongs to which wave, and which waves are whole
+attach           outcomes to candidates: ids, places, prompt hashes
+workers          turns to those who measure them, and numbers back
+curate           verdicts, from numbers that workers measured
+frontier         the nodes that are expanded next, with the conversation above each
+parquet          candidates and verdicts to Arrow tables, those to bytes
+commit           to the store: shards, manifest; `look`: whether another driver was first
 """
 
 import argparse
@@ -26,11 +38,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from threading import get_ident
 
-TARGET_US = 300
+TARGET_US = 100
 FANOUTS = (8, 4, 4, 2)
 """With the default oversampling: 448 candidates a tree."""
 MEAN_TOKENS = 200
@@ -93,7 +104,8 @@ def measure(args: argparse.Namespace) -> dict:
     per_node = 1e6 / asked
     engine_s = steps.seconds("engine")
     split = {step: round(s * per_node, 1) for step, s in steps.of_driver.items()}
-    walls = {step: round(steps.walls[step] * per_node, 1) for step in split}
+    waited = steps.walls
+    walls = {step: round(waited[step] * per_node, 1) for step in split}
     cpu_us = steps.total * per_node
     return {
         "candidates": asked,
@@ -160,17 +172,30 @@ class Steps:
     def __init__(self) -> None:
         self._seconds: Counter[tuple[str, int]] = Counter()
         """By step and thread, so that engines do not write over each other."""
-        self.walls: Counter[str] = Counter()
-        """Wall time by step."""
+        self._walls: Counter[tuple[str, int]] = Counter()
+        """The same in wall time."""
         self.total = self.wall = 0.0
+        self.committing: Counter[int] = Counter()
+        """CPU time of the threads that commit, by thread."""
 
     def seconds(self, step: str) -> float:
-        return sum(s for (name, _), s in self._seconds.items() if name == step)
+        return sum(s for (name, _), s in list(self._seconds.items()) if name == step)
+
+    @property
+    def walls(self) -> Counter[str]:
+        """Wall time by step, over all threads."""
+        walls: Counter[str] = Counter()
+        for (step, _), seconds in list(self._walls.items()):
+            walls[step] += seconds
+        return walls
 
     @property
     def of_driver(self) -> dict[str, float]:
-        here = get_ident()
-        return {step: s for (step, thread), s in self._seconds.most_common() if thread == here}
+        split: Counter[str] = Counter()
+        for (step, thread), seconds in list(self._seconds.items()):
+            if thread == get_ident() or thread in self.committing:
+                split[step] += seconds
+        return dict(split.most_common())
 
     def watch(self, owner: object, name: str, step: str) -> None:
         """Time every call of `owner.name`; the functions watched must not call each other."""
@@ -182,9 +207,24 @@ class Steps:
                 return inner(*args, **kwargs)
             finally:
                 self._seconds[step, get_ident()] += time.thread_time() - begun
-                self.walls[step] += time.perf_counter() - entered
+                self._walls[step, get_ident()] += time.perf_counter() - entered
 
         setattr(owner, name, timed)
+
+    def watch_commits(self) -> None:
+        """What is done on the threads that commit, all in all."""
+        from pipeline import generate
+
+        inner = generate.commit_wave
+
+        def timed(*args, **kwargs):
+            begun = time.thread_time()
+            try:
+                return inner(*args, **kwargs)
+            finally:
+                self.committing[get_ident()] += time.thread_time() - begun
+
+        generate.commit_wave = timed
 
     def watch_engines(self) -> None:
         """What engines do in their threads."""
@@ -193,7 +233,7 @@ class Steps:
         for name in ("add", "step"):
             self.watch(ScriptedEngine, name, "engine")
 
-    def watch_driver(self, pool: object, workers: object) -> None:
+    def watch_driver(self, hands) -> None:
         """Every step of the loop, where the loop looks it up."""
         from pipeline import generate, judging
         from pipeline.flight import Flight
@@ -201,8 +241,9 @@ class Steps:
         from pipeline.storage import shards, tables
         from pipeline.storage.ledger import Ledger
 
+        self.watch_commits()
         for name in ("submit", "collect", "stats"):
-            self.watch(pool, name, "pool")
+            self.watch(hands.pool, name, "pool")
         for name in ("open", "settle"):
             self.watch(Flight, name, "flight")
         self.watch(generate, "expand", "expand")
@@ -210,7 +251,7 @@ class Steps:
         self.watch(judging, "curate", "curate")
         self.watch(generate, "turns_of", "workers")
         for name in ("submit", "collect"):
-            self.watch(workers, name, "workers")
+            self.watch(hands.workers, name, "workers")
         self.watch(generate, "frontier_of", "frontier")
         self.watch(Lineage, "parents", "frontier")
         for name in ("to_table", "to_feature_table"):
@@ -223,45 +264,19 @@ class Steps:
 
 def grow(spec, steps: Steps, profile: str | None) -> tuple[int, int, int]:
     """Grow the run; how many waves, candidates and tokens it had."""
-    from contextlib import nullcontext
-
+    from bench_run import opened
     from bench_watch import Silent
 
-    from jobs.curation import make_workers
-    from jobs.whereabouts import here, is_gone
-    from jobs.wiring import make_pool, pace_of, resolve
-    from pipeline.generate import Attempt, Hands
-    from pipeline.outlook import Limits
-    from pipeline.share import Clocks, Share
     from pipeline.storage.ledger import Ledger
-    from pipeline.storage.open import join, open_store
-    from pipeline.storage.runs import create_run
 
     logging.basicConfig(level=logging.WARNING)
-    resolved = resolve(spec)
-    run_file = resolved.run_file
-    store = open_store(join(spec.execution.location, run_file.run_id))
-    resolved = resolved._replace(run_file=create_run(store, run_file))
-    pool = make_pool(spec, run_file)
-    hands = Hands(pool, make_workers(spec, run_file), resolved.plant)
     steps.watch_engines()
-    steps.watch_driver(hands.pool, hands.workers)
-    pace = pace_of(spec)
-    try:
-        pool.start()
-        hands.workers.start()
-        run, ledger = resolved.run, Ledger(store)
-        share = Share(store, here("bench", spec.execution.claim_s), is_gone, Clocks(time.time))
-        attempt = Attempt(run, ledger=ledger, share=share, pace=pace, watch=Silent())
-        limits = Limits(0.0, spec.execution.budget)
-        work = partial(attempt.generate, lambda: nullcontext(hands), {}, limits)
+    with opened(spec, Silent(), see=steps.watch_driver) as run:
         cpu, wall = time.thread_time(), time.perf_counter()
-        profiled(work, profile) if profile else work()
+        profiled(run.generate, profile) if profile else run.generate()
         steps.total, steps.wall = time.thread_time() - cpu, time.perf_counter() - wall
-    finally:
-        hands.workers.close()
-        pool.close()
-    manifests = Ledger(store).all().values()
+        steps.total += sum(steps.committing.values())
+    manifests = Ledger(run.store).all().values()
     counts = [manifest.counts for manifest in manifests]
     return len(counts), sum(c.asked for c in counts), sum(c.output_tokens for c in counts)
 
@@ -270,8 +285,10 @@ def profiled(work, location: str) -> None:
     from cProfile import Profile
 
     profile = Profile(time.thread_time)
-    profile.runcall(work)
-    profile.dump_stats(location)
+    try:
+        profile.runcall(work)
+    finally:
+        profile.dump_stats(location)
 
 
 def peak_rss_mib() -> float:

@@ -134,7 +134,7 @@ def test_generate_overtaken_at_every_second_wave_goes_on_from_the_winners_rows(
 
 
 def test_generate_overtaken_by_a_whole_run_ends_with_the_winners_rows(location: str):
-    spec = make_spec(generation={"guarantee": "none"})
+    spec = make_spec(generation={"guarantee": "none"}, waves_in_flight=1)
     first = iter([True])
 
     def overtake(name: str) -> None:
