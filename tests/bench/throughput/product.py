@@ -34,6 +34,7 @@ def measure(setup: Setup) -> Record:
         dropped = overrule_verdicts()
         with opened(spec, Silent()) as run:
             warm_up(run.hands.pool)
+            warm_up_workers(run.hands.workers)
             record.begin()
             driver = time.thread_time()
             run.generate()
@@ -71,3 +72,31 @@ def warm_up(pool: Any) -> None:
     pool.submit([Request("warm-up", "warm-up", 0, 1, prompt, Sampling(max_tokens=8))])
     while not pool.collect(1.0):
         pass
+
+
+def warm_up_workers(workers: Any) -> None:
+    """A first wave to measure, so that what measures is loaded, as engines are."""
+    import numpy as np
+
+    from schemas.measures import Turns
+    from schemas.records import to_ids
+
+    said = "How do ships float, and why do stones sink?"
+    none = np.zeros(1, dtype=np.int32)
+    turns = Turns(
+        role="user",
+        node_ids=["warm-up"],
+        texts=[said],
+        token_ids=to_ids(WARM_UP),
+        ends=np.array([len(WARM_UP)]),
+        reasoning_tokens=none,
+        finish_reasons=["stop"],
+        logprob_sums=np.zeros(1),
+        families=none,
+        above=[("",)],
+        references=[""],
+        tongues=np.zeros(1, dtype=np.int8),
+    )
+    workers.submit("warm-up", turns)
+    while not workers.collect():
+        time.sleep(0.01)
