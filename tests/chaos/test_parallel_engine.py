@@ -78,7 +78,7 @@ def answer(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.vllm
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_engine_of_two_processes_leaves_none_behind(model: Path, tmp_path: Path):
     process = start(model, tmp_path, "wait")

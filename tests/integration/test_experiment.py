@@ -142,7 +142,7 @@ def test_experiment_killed_after_a_cell_goes_on_without_repeating_it(spec):
     assert "wild/1" in page, "what is missing is said"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_experiment_only_report_trains_nothing_and_says_the_same(spec):
     before = (spec.parent / "out" / "results.json").read_bytes()
     code, found, _ = whole(spec, "--only-report")
@@ -151,7 +151,7 @@ def test_experiment_only_report_trains_nothing_and_says_the_same(spec):
     assert found == json.loads(before)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_experiment_of_another_spec_counts_no_old_cells(spec):
     content = yaml.safe_load(spec.read_text("utf-8"))
     content["base"]["training"]["learning_rate"] = 2e-3

@@ -124,7 +124,7 @@ def host() -> Iterator[Host]:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_cluster_runs_what_is_submitted_to_it_and_ends_when_stopped(host: Host) -> None:
     location = new_location()
