@@ -15,7 +15,7 @@ transformers  `model.generate` in batches of as many as there are slots, level b
 server        vLLM's own server and an asynchronous client, without any barrier
 ray-data      Ray Data with an actor that holds vLLM, a pass a level
 
-Scenarios: `balance`, levels of four times the slots and more; `small-1` and `small-4`, one tree and
+Each round grows trees of another seed. Scenarios: `balance`, levels of four times the slots and more; `small-1` and `small-4`, one tree and
 four of them of fan-out 8,2,2,2 with 32 slots, where lengths spread. With `--sigma` above 0 every
 turn has a length that belongs to its place in the tree, log-normal with that spread and a mean of
 `--mean` tokens, and no turn ends before or after: so all arms write exactly as many tokens. With
@@ -46,6 +46,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -67,7 +68,8 @@ def main() -> None:
             setup = setup_of(name, args)
             rounds: list[dict[str, Any]] = []
             for number in range(args.pairs):
-                rounds.append(one_round(setup, arms_of(name, args), number, runner))
+                grown = replace(setup, seed=setup.seed + number)
+                rounds.append(one_round(grown, arms_of(name, args), number, runner))
                 result["scenarios"][name] = summary(setup, rounds)
                 write(result, args)
     print(json.dumps(result, indent=1) if args.json else table(result))
@@ -102,7 +104,7 @@ def arguments() -> argparse.Namespace:
     trees.add_argument("--sigma", type=float, help="of log-lengths; 0: natural ends")
     trees.add_argument("--mean", type=int, help="tokens of a turn")
     trees.add_argument("--longest", type=int, help="tokens of a turn")
-    trees.add_argument("--seed", type=int)
+    trees.add_argument("--seed", type=int, help="of the first round; each grows trees of its own")
     return parser.parse_args()
 
 
@@ -139,10 +141,13 @@ def arms_of(name: str, args: argparse.Namespace) -> list[str]:
 
 
 def one_round(setup: Setup, arms: list[str], number: int, runner: "Runner") -> dict[str, Any]:
-    """Each arm once. Which is first changes from round to round; what the plain loop tells in the
-    first is there in all that follow."""
+    """Each arm once. Which is first changes from round to round; the ceiling comes last where it
+    would come before the plain loop, which tells it all prompts."""
     first = number % len(arms)
-    figures = {arm: runner.run(setup, arm) for arm in arms[first:] + arms[:first]}
+    order = arms[first:] + arms[:first]
+    if "ceiling" in order and order.index("ceiling") < order.index("plain"):
+        order = [arm for arm in order if arm != "ceiling"] + ["ceiling"]
+    figures = {arm: runner.run(setup, arm) for arm in order}
     rates = {arm: figures[arm].get("tokens_per_s", "failed") for arm in arms}
     print(f"{setup.scenario}, round {number + 1}: {rates}", file=sys.stderr, flush=True)
     return {arm: figures[arm] for arm in arms}
@@ -157,7 +162,10 @@ class Runner:
     def run(self, setup: Setup, arm: str) -> dict[str, Any]:
         """Its figures; an arm that fails says why, and the others go on."""
         job, result, said = (self._folder / name for name in ("job", "result", "said"))
-        told = {"replay": str(self._folder / setup.scenario), "result": str(result)}
+        told = {
+            "replay": str(self._folder / f"{setup.scenario}-{setup.seed}"),
+            "result": str(result),
+        }
         job.write_text(json.dumps({"arm": arm, "setup": setup.to_json(), **told}))
         result.unlink(missing_ok=True)
         with said.open("w") as stream:

@@ -74,7 +74,8 @@ class Scenario:
     """At least, of the median of a ratio."""
 
 
-SMALL = {"fanouts": (8, 2, 2, 2), "slots": 32, "wave": 8, "sigma": 1.0, "mean": 48}
+SMALL = {"fanouts": (8, 2, 2, 2), "slots": 32, "wave": 2, "sigma": 1.0, "mean": 48}
+"""Of two-turn chats. A wave is the children of one parent, so that none waits for cousins."""
 
 SCENARIOS = {
     "balance": Scenario(
