@@ -15,8 +15,9 @@ transformers  `model.generate` in batches of as many as there are slots, level b
 server        vLLM's own server and an asynchronous client, without any barrier
 ray-data      Ray Data with an actor that holds vLLM, a pass a level
 
-Each round grows trees of another seed. Scenarios: `balance`, levels of four times the slots and more; `small-1` and `small-4`, one tree and
-four of them of fan-out 8,2,2,2 with 32 slots, where lengths spread. With `--sigma` above 0 every
+Each round grows trees of another seed. Scenarios: `balance`, levels of four times the slots and
+more; `small-1` and `small-4`, one tree and four of them of fan-out 8,2,2,2 with 32 slots, where
+lengths spread. With `--sigma` above 0 every
 turn has a length that belongs to its place in the tree, log-normal with that spread and a mean of
 `--mean` tokens, and no turn ends before or after: so all arms write exactly as many tokens. With
 `--sigma 0` turns end where the model ends them, and the arms write nearly the same texts.
