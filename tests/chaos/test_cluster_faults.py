@@ -39,7 +39,7 @@ BELOW = (
 )
 HEAD = (ClusterFault("head node killed", waves=2),)
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

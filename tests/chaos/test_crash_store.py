@@ -65,7 +65,10 @@ def s3() -> Iterator[None]:
 # To be killed before an operation leaves what being killed after the one before it leaves.
 
 
-@pytest.mark.parametrize("mode", ["before", "after", "killed after"])
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param("before", marks=pytest.mark.long), "after", "killed after"],
+)
 def test_generate_memory_store_fails_anywhere_resume_has_all_rows(mode: Mode):
     crash_everywhere(SMALL, mode, memory_store)
 

@@ -11,7 +11,7 @@ from tests.engine_benches import Bench, scripted_bench, server_bench, vllm_bench
 MAKERS = [
     pytest.param(scripted_bench, id="scripted"),
     pytest.param(vllm_bench, id="vllm", marks=[pytest.mark.vllm, pytest.mark.slow]),
-    pytest.param(server_bench, id="server", marks=[pytest.mark.vllm, pytest.mark.slow]),
+    pytest.param(server_bench, id="server", marks=[pytest.mark.vllm, pytest.mark.long]),
 ]
 
 
