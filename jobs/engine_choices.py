@@ -6,7 +6,7 @@ from jobs.engine_cpus import share_of
 from pipeline.engines import cpu_defaults, gpu_defaults
 from pipeline.engines.cpu_defaults import Choice
 from pipeline.engines.machine import Machine
-from schemas.engine_group_spec import EngineGroupSpec
+from schemas.engine_group_spec import SLOTS, EngineGroupSpec
 
 BY_SPEC = "the spec says so"
 BY_VLLM = "by vLLM"
@@ -27,7 +27,7 @@ def _on_cpus(
     group: EngineGroupSpec, groups: Mapping[str, EngineGroupSpec], dtype: str, machine: Machine
 ) -> dict[str, Choice]:
     cpus = _said(group.cpus, share_of(groups, machine))
-    threads = max(1, int(cpus.value / group.ranks))
+    threads = cpu_defaults.threads_of_rank(cpus.value, group.ranks)
     return {
         "threads": Choice(threads, cpus.why),
         "dtype": cpu_defaults.dtype(machine.flags, dtype),
@@ -37,9 +37,7 @@ def _on_cpus(
             "multiples of 32; its own default is 128, longer than most turns",
         ),
         "kv_cache_gib": _said(group.kv_cache_gib, cpu_defaults.kv_cache_gib(machine, threads)),
-        "max_num_seqs": _said(
-            group.max_num_seqs, Choice(cpu_defaults.MAX_NUM_SEQS, "vLLM's own for `LLM` on CPUs")
-        ),
+        "max_num_seqs": _said(group.max_num_seqs, Choice(SLOTS, "vLLM's own for `LLM` on CPUs")),
         "max_num_batched_tokens": _said(
             group.max_num_batched_tokens,
             Choice(

@@ -82,10 +82,24 @@ def scripted_bench() -> Bench:
     )
 
 
-def vllm_bench(*, adapter: str | None = None) -> Bench:
+def vllm_bench() -> Bench:
+    from jobs.prepare_model import prepare
+
+    location = str(prepare())
+    return _chat_bench(_vllm_engine(location), location, vocab_size=49152, stop_id=2)
+
+
+def small_vllm_bench(*, adapter: str | None = None) -> Bench:
+    """The same of the tiny packaged model, which loads in less time."""
+    from jobs.prepare_tiny import prepare_tiny
+
+    location = str(prepare_tiny())
+    return _tiny_bench(_vllm_engine(location, adapter), location)
+
+
+def _vllm_engine(location: str, adapter: str | None = None) -> Engine:
     from pipeline.engines.vllm import VllmConfig, VllmEngine
 
-    location = _location()
     config = VllmConfig(
         model=location,
         adapter=adapter,
@@ -97,7 +111,7 @@ def vllm_bench(*, adapter: str | None = None) -> Bench:
         top_logprobs=TOP,
         log_level="ERROR",
     )
-    return _chat_bench(VllmEngine(config), location)
+    return VllmEngine(config)
 
 
 def tiny_vllm_bench(folder: Path) -> Bench:
@@ -113,7 +127,7 @@ def tiny_vllm_bench(folder: Path) -> Bench:
         kv_cache_gib=0.1,
         log_level="ERROR",
     )
-    return _chat_bench(VllmEngine(config), str(folder), vocab_size=300)
+    return _chat_bench(VllmEngine(config), str(folder), vocab_size=300, stop_id=2)
 
 
 SERVER_OPTIONS = (
@@ -125,29 +139,24 @@ SERVER_OPTIONS = (
 
 
 def server_bench(url: str, **more) -> Bench:
-    """Over a server that was started with `SERVER_OPTIONS`."""
+    """Over a server of the tiny packaged model that was started with `SERVER_OPTIONS`."""
+    from jobs.prepare_tiny import VOCABULARY, prepare_tiny
     from pipeline.engines.server import ServerConfig, ServerEngine
 
-    location = _location()
+    location = str(prepare_tiny())
     settings = {
         "url": url,
         "key_variable": "SERVER_KEY",
         "weights": "believed",
         "load_codec": partial(_codec, location),
         "context": CONTEXT,
-        "vocab_size": 49152,
+        "vocab_size": VOCABULARY,
         "concurrency": SLOTS,
         "top_logprobs": TOP,
     }
-    bench = _chat_bench(ServerEngine(ServerConfig(**settings | more)), location)
+    bench = _tiny_bench(ServerEngine(ServerConfig(**settings | more)), location)
     bench.sees_cache = False
     return bench
-
-
-def _location() -> str:
-    from jobs.prepare_model import prepare
-
-    return str(prepare())
 
 
 def _codec(location: str):
@@ -158,7 +167,13 @@ def _codec(location: str):
     return Codec(partial(encode, tokenizer), partial(decode, tokenizer))
 
 
-def _chat_bench(engine: Engine, location: str, vocab_size: int = 49152) -> Bench:
+def _tiny_bench(engine: Engine, location: str) -> Bench:
+    from jobs.prepare_tiny import CLOSE, SPECIAL, VOCABULARY
+
+    return _chat_bench(engine, location, VOCABULARY, SPECIAL.index(CLOSE))
+
+
+def _chat_bench(engine: Engine, location: str, vocab_size: int, stop_id: int) -> Bench:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(location)
@@ -169,7 +184,7 @@ def _chat_bench(engine: Engine, location: str, vocab_size: int = 49152) -> Bench
         decode=lambda ids: tokenizer.decode(
             ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
         ),
-        stop_id=2,
+        stop_id=stop_id,
         vocab_size=vocab_size,
         opening=f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
     )

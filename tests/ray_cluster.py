@@ -7,17 +7,17 @@ Ray, which must not be the one that tests. Whatever becomes of the keeper, its n
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_ports
 from tests.processes import descendants, is_running, title
 
 REPOSITORY = Path(__file__).parents[1]
@@ -167,7 +167,7 @@ def keep() -> None:
             cluster.remove_node(nodes[number], allow_graceful=False)
             nodes[number] = None
         else:
-            more |= dict(zip(AGENT_PORTS, _free_ports(len(AGENT_PORTS)), strict=True))
+            more |= dict(zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True))
             node = cluster.add_node(wait=False, num_cpus=number, include_dashboard=False, **more)
             cluster.wait_for_nodes(timeout=PATIENCE_S)
             pids = {name: each[0].process.pid for name, each in node.all_processes.items()}
@@ -177,12 +177,6 @@ def keep() -> None:
             nodes.append(node)
         sys.stdout.write(json.dumps([cluster.address, pids]) + "\n")
         sys.stdout.flush()
-
-
-def _free_ports(num: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("", 0))) for _ in range(num)]
-        return [one.getsockname()[1] for one in sockets]
 
 
 def _be_patient() -> None:

@@ -2,17 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.ports import free_ports
 from tests.processes import descendants, is_running, survivors, until
 
 BIN = Path(sys.executable).parent
@@ -61,11 +61,12 @@ def _started(
     """Its process and its dashboard. Ray gives a node 30 s to start, which a busy machine may not
     have, so that it is tried again."""
     for _ in range(_TRIES):
-        port, dashboard, client = _free_ports(3)
+        port, dashboard, client, agent = free_ports(4)
         command = [
             *(BIN / "ray", "start", "--head", "--block", "--disable-usage-stats"),
             *(f"--port={port}", f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1"),
-            *(f"--ray-client-server-port={client}", "--node-ip-address=127.0.0.1", *options),
+            *(f"--ray-client-server-port={client}", f"--dashboard-agent-listen-port={agent}"),
+            *("--node-ip-address=127.0.0.1", *options),
         ]
         with log.open("w") as file:
             process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
@@ -100,11 +101,3 @@ def _answers(address: str) -> bool:
     with suppress(OSError):
         return bool(urllib.request.urlopen(f"{address}/api/version", timeout=5).status == 200)
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]

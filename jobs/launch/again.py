@@ -8,14 +8,10 @@ DONE, TO_MEND, STOPPED = 0, 2, 130
 LOST = RETRY
 """What counts as the exit code of a job that could not tell one: its machine is gone."""
 
-_FINAL = (DONE, TO_MEND, STOPPED)
+FINAL = (DONE, TO_MEND, STOPPED)
+"""Those after which the same would come out."""
 
 
 def is_worth_another(code: int) -> bool:
     """Whether the same job may end otherwise next time."""
-    return code not in _FINAL
-
-
-def final_codes() -> tuple[int, ...]:
-    """Those after which the same would come out."""
-    return _FINAL
+    return code not in FINAL

@@ -3,20 +3,17 @@
 An address on loopback is not enough, as it may lead elsewhere through a tunnel.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jobs.curation import PACKAGED as PACKAGED_EMBEDDER
-from jobs.engine_factories import SCRIPTED
 from jobs.launch.parcel import Parcel, repack
-from jobs.prepare_model import PACKAGED as PACKAGED_MODELS
+from jobs.launch.reach import places_of
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _DASHBOARD = "ray/dashboard/dashboard.py"
-_NAMES = {PACKAGED_EMBEDDER, "hashing", *PACKAGED_MODELS}
-"""Of what is no path."""
 
 
 def is_here(address: str) -> bool:
@@ -38,29 +35,27 @@ def is_here(address: str) -> bool:
 
 def at_home(parcel: Parcel) -> Parcel:
     """The same parcel, with absolute paths for all that `execution` names by relative ones."""
-    return repack(parcel, _settled)
+    keys = {place.key for place in places_of(parcel.spec) if place.is_relative}
+    return repack(parcel, partial(_settled, keys))
 
 
-def _settled(execution: Mapping[str, Any]) -> dict[str, Any]:
-    one_by_one = {
-        key: _absolute(execution[key])
-        for key in ("location", "cache", "embedder")
-        if execution.get(key)
+def _settled(keys: Container[str], execution: Mapping[str, Any]) -> dict[str, Any]:
+    engines = {
+        name: _section(f"execution.engines.{name}", group, keys)
+        for name, group in execution.get("engines", {}).items()
     }
-    several = {key: _each(execution[key]) for key in ("roots", "benchmarks") if execution.get(key)}
-    engines = {name: _of_group(group) for name, group in execution.get("engines", {}).items()}
-    return {**execution, **one_by_one, **several, **({"engines": engines} if engines else {})}
+    settled = _section("execution", execution, keys)
+    return settled | ({"engines": engines} if engines else {})
 
 
-def _of_group(group: Mapping[str, Any]) -> dict[str, Any]:
-    if group.get("backend") == SCRIPTED:
-        return dict(group)
-    return {**group, **{k: _absolute(group[k]) for k in ("model", "adapter") if group.get(k)}}
+def _section(at: str, section: Mapping[str, Any], keys: Container[str]) -> dict[str, Any]:
+    return {
+        name: _absolute(value) if f"{at}.{name}" in keys else value
+        for name, value in section.items()
+    }
 
 
-def _each(value: str | list[str]) -> str | list[str]:
-    return _absolute(value) if isinstance(value, str) else [_absolute(one) for one in value]
-
-
-def _absolute(value: str) -> str:
-    return value if "://" in value or value in _NAMES else str(Path(value).expanduser().absolute())
+def _absolute(value: str | list[str]) -> str | list[str]:
+    if isinstance(value, list):
+        return [str(_absolute(one)) for one in value]
+    return value if "://" in value else str(Path(value).expanduser().absolute())

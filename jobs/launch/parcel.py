@@ -4,6 +4,7 @@
 is not touched, so the run is the same run, wherever it is continued.
 """
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ from schemas.fingerprint import canonical, digest
 _THERE = {"pool": "ray", "ray_address": "auto"}
 """Whoever starts the job there starts it on a node of the cluster."""
 _LONGEST_NAME = 40
+_CLOSING_S = 30
+"""What a driver needs beside its `grace_s`."""
 
 
 class Parcel(NamedTuple):
@@ -33,6 +36,11 @@ class Parcel(NamedTuple):
     """As it will be read there."""
     text: str
     """The same as YAML."""
+
+    @property
+    def leave_s(self) -> int:
+        """What a driver needs to end, from when it is told to until it may be killed."""
+        return math.ceil(self.spec.execution.grace_s) + _CLOSING_S
 
 
 def pack(file: str, location: str | None = None) -> Parcel:

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from jobs.launch.nodes import NodeGroup
+from pipeline.pool.ray_places import ACCELERATOR
 from schemas.errors import SpecError
 from schemas.launch_spec import LaunchSpec, VolumeSpec
 
 _SHARED = "shared-memory"
 _OWN = {"RAY_process_group_cleanup_enabled": "1"}
 """Else the processes that a killed engine started would live on and hold its device."""
-_ACCELERATOR = "ray.io/accelerator-type"
 
 
 class Pod(NamedTuple):
@@ -51,7 +51,7 @@ def labels_of(group: NodeGroup) -> dict[str, str]:
     """Of Ray's, so that engines find their nodes, and the autoscaler knows what it would get."""
     wanted = {key: value for key, value in group.labels if not value.startswith("!")}
     plain = {key: re.sub(r"^in\(\s*([^,)\s]+).*$", r"\1", value) for key, value in wanted.items()}
-    return {**plain, **({_ACCELERATOR: group.accelerator} if group.accelerator else {})}
+    return {**plain, **({ACCELERATOR: group.accelerator} if group.accelerator else {})}
 
 
 def name_of(engines: str) -> str:

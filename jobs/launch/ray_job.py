@@ -1,6 +1,5 @@
 """A run as jobs of Ray's Jobs API, one for each driver."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +10,6 @@ from schemas.errors import SpecError
 SPEC_NAME = "arborist-submitted.yaml"
 """Of the spec's file, where the job starts."""
 _IGNORE_FILES = (".gitignore", ".rayignore")
-
-_CLOSING_S = 30
-"""What a driver needs beside its `grace_s`, before Ray kills it."""
 
 RUN, DRIVER, ATTEMPT = "arborist_run", "arborist_driver", "arborist_attempt"
 """Among a job's metadata: whose it is."""
@@ -91,7 +87,7 @@ def _runtime_env(parcel: Parcel) -> dict[str, Any]:
             "spec is sent with it."
         )
     variables = {
-        "RAY_JOB_STOP_WAIT_TIME_S": str(math.ceil(execution.grace_s) + _CLOSING_S),
+        "RAY_JOB_STOP_WAIT_TIME_S": str(parcel.leave_s),
         **execution.launch.environment,
         **given.pop("env_vars", {}),
     }

@@ -21,8 +21,6 @@ SPEC = "arborist-spec"
 
 _LONGEST_SPEC = 200 << 10
 """Kubernetes takes 256 KiB of annotations."""
-_CLOSING_S = 30
-"""What a driver needs beside its `grace_s`."""
 _IDLE_S = 300
 """How long the autoscaler leaves a node idle: engines take minutes to load."""
 _POD_GIB, _GIB_A_CPU = 16.0, 8.0
@@ -138,7 +136,7 @@ def _fill_head(pod: dict[str, Any], parcel: Parcel) -> None:
     limits = {"cpu": quantity(kubernetes.driver_cpus), "memory": f"{quantity(memory)}Gi"}
     shared = min(kubernetes.shared_memory_gib, memory / 2)
     head = Pod(limits, shared, kubernetes.driver_node_selector, ())
-    fill(pod, _launch(parcel), head, _grace_s(parcel))
+    fill(pod, _launch(parcel), head, parcel.leave_s)
 
 
 def _worker_group(parcel: Parcel, group: NodeGroup, index: int) -> dict[str, Any]:
@@ -154,7 +152,7 @@ def _worker_group(parcel: Parcel, group: NodeGroup, index: int) -> dict[str, Any
     }
     shared = kubernetes.shared_memory_gib
     pod = Pod(limits, shared, _selector(parcel, group), kubernetes.tolerations)
-    fill(made["template"], _launch(parcel), pod, _grace_s(parcel))
+    fill(made["template"], _launch(parcel), pod, parcel.leave_s)
     named = {"groupName": f"{name_of(group.engines[0])}-{index}"}
     return {**named, **counts, **({"labels": labels} if labels else {}), **made}
 
@@ -174,7 +172,3 @@ def _selector(parcel: Parcel, group: NodeGroup) -> dict[str, str]:
 
 def _launch(parcel: Parcel) -> LaunchSpec:
     return parcel.spec.execution.launch
-
-
-def _grace_s(parcel: Parcel) -> int:
-    return math.ceil(parcel.spec.execution.grace_s) + _CLOSING_S

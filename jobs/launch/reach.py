@@ -12,8 +12,11 @@ from jobs.curation import PACKAGED as PACKAGED_EMBEDDER
 from jobs.engine_factories import SCRIPTED
 from jobs.launch.parcel import Parcel
 from jobs.prepare_model import PACKAGED as PACKAGED_MODELS
+from jobs.rows import locations_of
 from jobs.wiring import used_groups
+from pipeline.embedders.load import HASHING
 from pipeline.recipes import RECIPES
+from pipeline.storage.model_folder import is_in_store
 from schemas.errors import SpecError
 from schemas.execution_spec import RunSpec
 from schemas.launch_spec import VolumeSpec
@@ -59,7 +62,7 @@ def notes_for_ray(parcel: Parcel, working_dir: Path | None) -> list[str]:
     if location is not None and location.is_relative:
         lost = f"{location} would lie in the job's own folder, which goes with the job; {_STORE}"
     _refuse(parcel.spec, misses, lost)
-    fixed = [place for place in _all(parcel.spec) if not place.is_relative]
+    fixed = [place for place in places_of(parcel.spec) if not place.is_relative]
     return [*_in_advance(parcel.spec, "on every node"), *_as_named(fixed, "on the cluster's nodes")]
 
 
@@ -84,7 +87,7 @@ def notes_for_pods(parcel: Parcel) -> list[str]:
             "written to (launch.kubernetes.volumes)"
         )
     _refuse(parcel.spec, misses, lost)
-    loose = [place for place in _places(parcel.spec) if not _is_on(volumes, place)]
+    loose = [place for place in _read(parcel.spec) if not _is_on(volumes, place)]
     return [*_in_advance(parcel.spec, "in the image"), *_as_named(loose, "in the image")]
 
 
@@ -92,15 +95,22 @@ def notes_for_nodes(parcel: Parcel) -> list[str]:
     """The same for Slurm's nodes, which see the folder that a job is submitted from."""
     _refuse(parcel.spec, lambda place: None, None)
     slurm = parcel.spec.execution.launch.slurm
-    inside = [place for place in _all(parcel.spec) if slurm.container and not place.is_relative]
+    there = places_of(parcel.spec) if slurm.container else []
+    inside = [place for place in there if not place.is_relative]
     return [
         *_in_advance(parcel.spec, "in the image" if slurm.container else "in your home folder"),
         *_as_named(inside, "in the image, or by launch.slurm.mounts"),
     ]
 
 
+def places_of(spec: RunSpec) -> list[Place]:
+    """All that lies on disks: the run, and what it reads."""
+    location = _location(spec)
+    return [*([location] if location else []), *_read(spec)]
+
+
 def _refuse(spec: RunSpec, misses: Told, lost: str | None) -> None:
-    found = [words for place in _places(spec) if (words := misses(place)) is not None]
+    found = [words for place in _read(spec) if (words := misses(place)) is not None]
     if spec.execution.location.startswith("memory://"):
         lost = f"execution.location: {spec.execution.location} goes with the job; {_STORE}"
     if lost is not None:
@@ -115,13 +125,8 @@ def _location(spec: RunSpec) -> Place | None:
     return None if path is None else Place("execution.location", path)
 
 
-def _all(spec: RunSpec) -> list[Place]:
-    location = _location(spec)
-    return [*([location] if location else []), *_places(spec)]
-
-
-def _places(spec: RunSpec) -> list[Place]:
-    """All that is read from disks."""
+def _read(spec: RunSpec) -> list[Place]:
+    """Without the run itself."""
     named = [*_of_engines(spec), *_of_rows(spec)]
     found = ((key, _on_disk(value)) for key, value in named)
     return [Place(key, path) for key, path in found if path is not None]
@@ -137,12 +142,11 @@ def _of_engines(spec: RunSpec) -> Iterator[tuple[str, str]]:
 
 def _of_rows(spec: RunSpec) -> Iterator[tuple[str, str]]:
     execution = spec.execution
-    roots = (execution.roots,) if isinstance(execution.roots, str) else execution.roots
-    for root in roots if spec.generation.roots.data is not None else ():
+    for root in locations_of(spec) if spec.generation.roots.data is not None else ():
         yield "execution.roots", root
     for benchmark in execution.benchmarks:
         yield "execution.benchmarks", benchmark
-    if _embeds(spec) and execution.embedder not in (PACKAGED_EMBEDDER, "hashing"):
+    if _embeds(spec) and execution.embedder not in (PACKAGED_EMBEDDER, HASHING):
         yield "execution.embedder", execution.embedder
     if execution.cache and not PurePosixPath(execution.cache).is_absolute():
         yield "execution.cache", execution.cache
@@ -153,10 +157,7 @@ def _embeds(spec: RunSpec) -> bool:
 
 
 def _on_disk(value: str) -> str | None:
-    scheme, divider, rest = value.partition("://")
-    if divider and scheme != "file":
-        return None
-    return rest if divider else value
+    return None if is_in_store(value) else value.removeprefix("file://")
 
 
 def _is_in(folder: Path | None, path: str) -> bool:

@@ -5,7 +5,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from jobs.launch.again import LOST, final_codes
+from jobs.launch.again import FINAL, LOST
 from jobs.launch.nodes import least_nodes
 from jobs.launch.parcel import Parcel
 from jobs.launch.templates import filled
@@ -35,7 +35,7 @@ def sbatch_script(parcel: Parcel) -> str:
             "options": "\n".join(f"#SBATCH {each}" for each in _options(parcel, nodes)),
             "retries": str(launch.retries),
             "resumable": str(LOST),
-            "final": " | ".join(map(str, final_codes())),
+            "final": " | ".join(map(str, FINAL)),
             "name": job_name(parcel),
             "fence": _fence(parcel.text),
             "spec": parcel.text.rstrip("\n"),

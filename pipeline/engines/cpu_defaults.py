@@ -14,7 +14,6 @@ BLOCK_SIZE = 32
 most turns. Its CPU kernels are fast for multiples of 32."""
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """As Linux names them, on x86 and ARM."""
-MAX_NUM_SEQS = 256
 MAX_NUM_BATCHED_TOKENS = 8192
 
 _SPARE_FROM = 4
@@ -50,6 +49,11 @@ def threads(machine: Machine, engines: int = 1, booked: float = 0) -> Choice:
             f"all cores take {free // node} engines"
         )
     return Choice(min(even, node), why)
+
+
+def threads_of_rank(cpus: float, ranks: int) -> int:
+    """Of each process, where several compute one engine."""
+    return max(1, int(cpus / ranks))
 
 
 def dtype(flags: frozenset[str], asked: str = "auto") -> Choice:

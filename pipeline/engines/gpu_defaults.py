@@ -9,18 +9,19 @@ GPU, prompts in pieces, blocks of 16 tokens, which short turns share best.
 
 from typing import Any
 
+from schemas.engine_group_spec import SLOTS
+
 GIB = 1 << 30
 SHARE = 0.92
 """Of a GPU's memory, where no size is given for the KV cache: vLLM's own."""
-SEQS_OF_A_SHARE = 256
-"""For an engine with a share of a GPU, of which vLLM would look at the whole."""
 BATCHED_OF_A_SHARE = 8192
+"""For an engine with a share of a GPU, of which vLLM would look at the whole."""
 
 
 def sizes(seqs: int | None, batched: int | None, gpus: float) -> dict[str, Any]:
     """How many sequences are decoded at once, and how many tokens a step has at most."""
     if gpus < 1:
-        seqs, batched = seqs or SEQS_OF_A_SHARE, batched or BATCHED_OF_A_SHARE
+        seqs, batched = seqs or SLOTS, batched or BATCHED_OF_A_SHARE
     if seqs and batched:
         batched = max(seqs, batched)
     chosen = {"max_num_seqs": seqs, "max_num_batched_tokens": batched}

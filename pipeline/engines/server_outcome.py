@@ -8,8 +8,8 @@ import numpy as np
 from pipeline.engines.server_client import Passing
 from pipeline.engines.top_logprobs import tail_mass
 from pipeline.engines.trim import Decode
-from pipeline.engines.vllm_outcome import BROKEN_OFF, trim
-from schemas.records import ChildKey, Completion, Failure, Outcome, Sampling, TopLogprobs, to_ids
+from pipeline.engines.vllm_outcome import BROKEN_OFF, Logprobs, completion, trim, wants_logprobs
+from schemas.records import ChildKey, Failure, Outcome, Sampling, TopLogprobs, to_ids
 
 STREAM_INTERVAL = 16
 """Tokens to a message: enough that the server is not busy with writing them, few enough that
@@ -49,7 +49,7 @@ def body(name: str, prompt: list[int], sampling: Sampling, seed: int) -> dict[st
         "stream_interval": STREAM_INTERVAL,
         "stream_options": {"include_usage": True},
     }
-    if sampling.logprobs != "none" or sampling.top_logprobs:
+    if wants_logprobs(sampling):
         asked["logprobs"] = sampling.top_logprobs
     return asked
 
@@ -110,17 +110,9 @@ class Answer:
         logprobs = None
         if self._sampling.logprobs != "none":
             logprobs = np.asarray(self._logprobs[: len(trimmed.token_ids)], np.float32)
-        positions = len(trimmed.token_ids) + (trimmed.stop_id is not None)
-        return Completion(
-            self._key,
-            trimmed.token_ids,
-            trimmed.text,
-            reason,
-            trimmed.stop_id,
-            None if logprobs is None else float(logprobs.sum(dtype=np.float64)),
-            logprobs if self._sampling.logprobs == "tokens" else None,
-            top_logprobs(self._top[:positions], self._ids, self._sampling.top_logprobs),
-        )
+        rows = self._top[: trimmed.positions]
+        top = top_logprobs(rows, self._ids, self._sampling.top_logprobs)
+        return completion(self._key, self._sampling, reason, trimmed, Logprobs(logprobs, top))
 
     def _what_is_wrong(self) -> str | None:
         """Where the server did something else than it was asked for."""
@@ -132,8 +124,7 @@ class Answer:
                 f"the server returned {found} token ids with finish reason "
                 f"{self._finish_reason}, asked for {asked}"
             )
-        wants_logprobs = self._sampling.logprobs != "none" or self._sampling.top_logprobs
-        if wants_logprobs and len(self._logprobs) != found:
+        if wants_logprobs(self._sampling) and len(self._logprobs) != found:
             return f"the server returned {len(self._logprobs)} log-probabilities of {found} tokens"
         return None
 

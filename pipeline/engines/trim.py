@@ -15,6 +15,11 @@ class Trimmed(NamedTuple):
     text: str
     stop_id: int | None
 
+    @property
+    def positions(self) -> int:
+        """Tokens that top log-probabilities tell of: the one that ended the turn is among them."""
+        return len(self.token_ids) + (self.stop_id is not None)
+
 
 def trim_stop_id(sampled: Ids, decode: Decode) -> Trimmed:
     """Drop the last id, which ended the turn."""

@@ -1,6 +1,6 @@
 """Between our requests and outcomes and vLLM's own. Imports vllm only when called."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def sampling_params(sampling: Sampling) -> "SamplingParams":
         stop=list(sampling.stop_strings),
         # If set, vLLM leaves out what the tokenizer and generation config end texts with.
         ignore_eos=sampling.ignore_eos,
-        logprobs=sampling.top_logprobs if _wants_logprobs(sampling) else None,
+        logprobs=sampling.top_logprobs if wants_logprobs(sampling) else None,
         flat_logprobs=True,
         # Text is decoded once, at the end; only stop strings need it on the way.
         detokenize=bool(sampling.stop_strings),
@@ -53,7 +53,8 @@ def sampling_params(sampling: Sampling) -> "SamplingParams":
     )
 
 
-def _wants_logprobs(sampling: Sampling) -> bool:
+def wants_logprobs(sampling: Sampling) -> bool:
+    """Whether any log-probabilities are asked for."""
     return sampling.logprobs != "none" or sampling.top_logprobs > 0
 
 
@@ -68,23 +69,35 @@ def outcome(
     logprobs = None
     if sampling.logprobs != "none":
         logprobs = token_logprobs(output.logprobs, len(trimmed.token_ids))
+    top = None
+    if sampling.top_logprobs:
+        top = flat_top_logprobs(output.logprobs, sampling.top_logprobs, trimmed.positions)
+    return completion(key, sampling, reason, trimmed, Logprobs(logprobs, top))
+
+
+class Logprobs(NamedTuple):
+    """Of a turn without what ended it."""
+
+    of_tokens: "np.ndarray[Any, np.dtype[np.float32]] | None"
+    """Of those that were sampled."""
+    top: TopLogprobs | None
+
+
+def completion(
+    key: ChildKey, sampling: Sampling, reason: str, trimmed: Trimmed, logprobs: Logprobs
+) -> Completion:
+    """A finished child with as much of its log-probabilities as was asked for."""
+    of_tokens = logprobs.of_tokens
     return Completion(
         key,
         trimmed.token_ids,
         trimmed.text,
         reason,
         trimmed.stop_id,
-        None if logprobs is None else float(logprobs.sum(dtype=np.float64)),
-        logprobs if sampling.logprobs == "tokens" else None,
-        _top(sampling, output, trimmed),
+        None if of_tokens is None else float(of_tokens.sum(dtype=np.float64)),
+        of_tokens if sampling.logprobs == "tokens" else None,
+        logprobs.top,
     )
-
-
-def _top(sampling: Sampling, output: "CompletionOutput", trimmed: Trimmed) -> TopLogprobs | None:
-    if not sampling.top_logprobs:
-        return None
-    positions = len(trimmed.token_ids) + (trimmed.stop_id is not None)
-    return flat_top_logprobs(output.logprobs, sampling.top_logprobs, positions)
 
 
 def trim(sampled: Ids, reason: str, stop_reason: int | str | None, decode: Decode) -> Trimmed:

@@ -11,6 +11,7 @@ from pipeline.engines.adapter import adapter_args
 from pipeline.engines.cpu_defaults import GIB
 from pipeline.engines.machine import this_machine
 from pipeline.engines.weights import model_directory
+from schemas.engine_group_spec import SLOTS
 from schemas.errors import EnvironmentMismatch, SpecError
 
 WORKER_EXTENSION = "pipeline.engines.vllm_worker.EndsWithItsEngine"
@@ -59,7 +60,7 @@ class VllmConfig:
     @property
     def num_threads(self) -> int:
         """Threads that compute on a CPU, in each of its processes."""
-        return max(1, int(self.cpus / self.ranks))
+        return cpu_defaults.threads_of_rank(self.cpus, self.ranks)
 
     @property
     def ranks(self) -> int:
@@ -134,7 +135,7 @@ def _cpu_args(config: VllmConfig) -> dict[str, Any]:
         )
     machine = this_machine()
     kv_gib = config.kv_cache_gib or cpu_defaults.kv_cache_gib(machine, config.num_threads).value
-    seqs = config.max_num_seqs or cpu_defaults.MAX_NUM_SEQS
+    seqs = config.max_num_seqs or SLOTS
     batched = config.max_num_batched_tokens or cpu_defaults.MAX_NUM_BATCHED_TOKENS
     return {
         "dtype": cpu_defaults.dtype(machine.flags, config.dtype).value,

@@ -11,7 +11,9 @@ from pipeline.storage.open import open_store
 from pipeline.storage.store import Store
 from tests.engine_benches import SERVER_OPTIONS
 from tests.s3_server import new_location, s3_server
-from tests.vllm_server import KEY, vllm_server
+from tests.vllm_server import on_cpu, vllm_server
+
+KEY = "a key that only tests know"
 
 
 class Served(NamedTuple):
@@ -23,12 +25,13 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[Served]:
-    """A real vLLM server with the packaged model, whose key the environment holds."""
-    from jobs.prepare_model import prepare
+    """A real vLLM server with the tiny packaged model, whose key the environment holds."""
+    from jobs.prepare_tiny import prepare_tiny
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SERVER_KEY", KEY)
-        with vllm_server(str(prepare()), *SERVER_OPTIONS) as (url, pid):
+        options = ("--model", str(prepare_tiny()), "--api-key", KEY, *SERVER_OPTIONS)
+        with vllm_server(*options, environment=on_cpu(1)) as (url, pid):
             yield Served(url, pid)
 
 

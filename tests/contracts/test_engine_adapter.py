@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from jobs.prepare_model import prepare
+from jobs.prepare_tiny import prepare_tiny
 from pipeline.engines.weights import weights_digest
 from schemas.errors import EngineError
 from schemas.records import Outcome
 from tests.adapters import write_adapter
-from tests.engine_benches import vllm_bench
+from tests.engine_benches import small_vllm_bench
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
 def model() -> Path:
-    return prepare()
+    return prepare_tiny()
 
 
 def adapter_of(model: Path, folder: Path, **settings) -> str:
@@ -28,7 +28,7 @@ def adapter_of(model: Path, folder: Path, **settings) -> str:
 
 
 def greedy_answer(model: Path, adapter: str | None) -> list[int]:
-    bench = vllm_bench(adapter=adapter)
+    bench = small_vllm_bench(adapter=adapter)
     try:
         assert bench.start().weights == weights_digest(str(model), adapter)
         outcome: Outcome
@@ -47,7 +47,7 @@ def plain(model: Path) -> list[int]:
 def test_adapter_that_vllm_cannot_use_is_named_at_the_start_and_frees_the_process(
     model, plain, tmp_path
 ):
-    bench = vllm_bench(adapter=adapter_of(model, tmp_path / "dora", use_dora=True))
+    bench = small_vllm_bench(adapter=adapter_of(model, tmp_path / "dora", use_dora=True))
     with pytest.raises(EngineError, match=r"with .*/dora: .*DoRA"):
         bench.start()
     # One of zeros changes nothing.

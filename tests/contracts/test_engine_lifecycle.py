@@ -6,11 +6,11 @@ import pytest
 
 from schemas.errors import EngineError
 from schemas.records import Completion
-from tests.engine_benches import Bench, scripted_bench, server_bench, vllm_bench
+from tests.engine_benches import Bench, scripted_bench, server_bench, small_vllm_bench
 
 MAKERS = [
     pytest.param(scripted_bench, id="scripted"),
-    pytest.param(vllm_bench, id="vllm", marks=[pytest.mark.vllm, pytest.mark.slow]),
+    pytest.param(small_vllm_bench, id="vllm", marks=[pytest.mark.vllm, pytest.mark.slow]),
     pytest.param(server_bench, id="server", marks=[pytest.mark.vllm, pytest.mark.long]),
 ]
 
@@ -22,7 +22,7 @@ def test_close_drops_work_and_frees_the_place_for_the_next(
     at = (request.getfixturevalue("served").url,) if make is server_bench else ()
     first, second = make(*at), make(*at)
     first.start()
-    if make is vllm_bench:
+    if make is small_vllm_bench:
         assert_refused(make())
     assert_closes(first)
     second.start()

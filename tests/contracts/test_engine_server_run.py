@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs.prepare_model import cached_location
+from jobs.cli import main
+from jobs.prepare_tiny import cached_tiny
 from pipeline.engines.weights import weights_digest
-from tests.command import run_command
 from tests.engine_benches import CONTEXT
-
-PATIENCE_S = 300
 
 GENERATION = {
     "recipe": "tg-sft",
     "seed": 3,
-    "model": {"name": "SmolLM2-135M-Instruct", "context": CONTEXT},
+    "model": {"name": "tiny", "context": CONTEXT},
     "top_logprobs": 2,
     "roots": {"trees": 1, "topics": [{"text": "You ask about trees."}]},
     "levels": [
@@ -29,7 +27,7 @@ GENERATION = {
 def spec_file(folder: Path, url: str, **server) -> str:
     group = {
         "backend": "server",
-        "model": "packaged",
+        "model": "packaged-tiny",
         "replicas": 2,
         "max_num_seqs": 4,
         "server": {"urls": [url], "key_variable": "SERVER_KEY", **server},
@@ -48,29 +46,23 @@ def spec_file(folder: Path, url: str, **server) -> str:
 
 @pytest.mark.vllm
 @pytest.mark.slow
-@pytest.mark.timeout(3 * PATIENCE_S)
-def test_run_over_a_server_is_exact_and_says_that_its_weights_are_believed(served, tmp_path):
-    spec = spec_file(tmp_path, served.url)
-    code, out, err = run_command("generate", spec, "--json", patience_s=PATIENCE_S)
-    assert code == 0, err
+def test_run_over_a_server_is_exact_and_says_that_its_weights_are_believed(
+    served, tmp_path, capsys
+):
+    assert main(["generate", spec_file(tmp_path, served.url), "--json"]) == 0
     (run,) = (tmp_path / "runs").iterdir()
-    code, out, err = run_command(
-        "verify", str(run), "--model", str(cached_location()), patience_s=PATIENCE_S
-    )
-    assert code == 0, out + err
+    assert main(["verify", str(run), "--model", str(cached_tiny())]) == 0, capsys.readouterr()
     manifest = json.loads(next(run.glob("ledger/*.json")).read_text())
     (software,) = manifest["software"]
     assert software["backend"] == "server"
     assert software["backend_version"].startswith("vllm 0.")
     assert "believed" in software["sampler"]
     (identity,) = json.loads((run / "run.json").read_text())["identity"]["models"]
-    assert identity["weights"] == weights_digest(str(cached_location()))
+    assert identity["weights"] == weights_digest(str(cached_tiny()))
 
 
 @pytest.mark.vllm
 @pytest.mark.slow
-def test_run_over_a_server_of_another_name_is_refused_as_a_mistake(served, tmp_path):
-    spec = spec_file(tmp_path, served.url, name="llama")
-    code, _, err = run_command("generate", spec, patience_s=PATIENCE_S)
-    assert code == 2
-    assert "expected 'llama'" in err
+def test_run_over_a_server_of_another_name_is_refused_as_a_mistake(served, tmp_path, capsys):
+    assert main(["generate", spec_file(tmp_path, served.url, name="llama")]) == 2
+    assert "expected 'llama'" in " ".join(capsys.readouterr().err.split())

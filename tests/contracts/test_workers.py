@@ -264,7 +264,7 @@ def test_collect_turn_that_always_sticks_is_an_error_that_names_the_limit(make_r
 
 
 def test_collect_worker_that_is_stuck_at_start_is_an_error(make_remote: Make):
-    workers = make_remote(MakeMeasure(stuck_at_start=True), WorkerLimits(start_s=3.0))
+    workers = make_remote(MakeMeasure(stuck_at_start=True), WorkerLimits(start_s=1.0))
     workers.start()
     workers.submit("w0", make_turns(10))
     with pytest.raises(PoolError, match=r"in a row .*start_s"):

@@ -99,14 +99,6 @@ def server_command(setup: Setup) -> list[str]:
     return options
 
 
-def server_environment(setup: Setup) -> dict[str, str]:
-    """Of the server's processes, beside our own."""
-    words = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
-    if setup.device == "cpu":
-        words |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": str(setup.cpus)}
-    return words
-
-
 def load_transformers(setup: Setup):
     """The model as transformers has it, in the data type that the engine takes."""
     import torch

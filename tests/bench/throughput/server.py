@@ -5,26 +5,17 @@ open requests is all that holds them. So tools that generate through servers do 
 """
 
 import asyncio
-import os
-import subprocess
-import sys
-import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tests.bench.throughput.growing import Asked, Grower
-from tests.bench.throughput.machine import server_command, server_environment
+from tests.bench.throughput.machine import server_command
 from tests.bench.throughput.record import Finish, Record, Step
 from tests.bench.throughput.setup import Setup
 from tests.bench.throughput.spec import make_spec
-from tests.processes import until
-from tests.vllm_server import end, free_port
+from tests.vllm_server import on_cpu, vllm_server
 
 START_S = 600.0
-SERVE = (sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1")
 NAME = "it"
 
 
@@ -33,40 +24,10 @@ def measure(setup: Setup) -> Record:
     from jobs.wiring import resolve
 
     resolved = resolve(make_spec(setup, "memory://bench-throughput"))
-    with served(setup) as url:
+    options = [*server_command(setup), "--served-model-name", NAME]
+    environment = on_cpu(setup.cpus) if setup.device == "cpu" else {}
+    with vllm_server(*options, environment=environment, start_s=START_S) as (url, _):
         return asyncio.run(Client(url, Grower(resolved, setup), setup).run())
-
-
-@contextmanager
-def served(setup: Setup) -> Iterator[str]:
-    """The URL of a server that answers."""
-    port = free_port()
-    options = [*server_command(setup), "--port", str(port), "--served-model-name", NAME]
-    with tempfile.TemporaryFile("w+") as told:
-        server = subprocess.Popen(
-            [*SERVE, *options],
-            env=os.environ | server_environment(setup),
-            stdout=told,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            until(lambda: server.poll() is not None or answers(url), START_S)
-            told.seek(0)
-            assert server.poll() is None, told.read()[-4000:]
-            yield url
-        finally:
-            end(server)
-
-
-def answers(url: str) -> bool:
-    """Whether the server is up."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 class Client:

@@ -6,7 +6,6 @@ Head, worker, store and submission say to each other what they say there; only w
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import yaml
 from pipeline.storage.open import find_run
 from pipeline.storage.snapshots import latest
 from tests.builders import make_spec
+from tests.ports import free_port
 from tests.processes import descendants, is_running, survivors, until
 from tests.s3_server import new_location, s3_server
 from tests.unit.docker.dockerfile import FOLDER, environment, read
@@ -108,12 +108,6 @@ class Container:
     def said(self) -> str:
         """So far."""
         return self._log.read_text()[-3000:]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture

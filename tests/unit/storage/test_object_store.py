@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.object_store import FsspecStore
-from pipeline.storage.open import prove_create
+from pipeline.storage.open import prove_create, retries_of
 from pipeline.storage.retry import Retry
 from pipeline.storage.settle import settle
 from schemas.errors import AlreadyExists, LocationError, NotFound, StoreError
@@ -73,6 +73,7 @@ def test_create_on_a_busy_server_is_tried_again(
     store.create("nodes/a", b"ours")
     assert direct.read("nodes/a") == b"ours"
     assert wire.seen.count("PUT") == 3
+    assert (retries_of(store), retries_of(direct)) == (2, 0)
 
 
 def test_create_that_another_driver_won_in_between_is_refused(
