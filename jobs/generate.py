@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
+from jobs.gauging import Gauging
 from jobs.json_output import kept_for_json
+from jobs.live_view import tokens_beside
 from jobs.progress import Progress
 from jobs.siblings import siblings
 from jobs.spec_file import load_spec
 from jobs.stop_switch import StopSwitch
 from jobs.whereabouts import here, is_gone
-from jobs.wiring import Resolved, make_pool, pace_of, rehearsal, resolve
+from jobs.wiring import Resolved, make_meter, make_pool, pace_of, rehearsal, resolve
 from pipeline.generate import Attempt, Engage, Hands, even_clock, software
 from pipeline.outlook import Limits
 from pipeline.plan.budget import Limit, amount
@@ -26,7 +28,7 @@ from pipeline.seal import seal
 from pipeline.share import Clocks, Share
 from pipeline.storage.claims import sweep_claims
 from pipeline.storage.ledger import Ledger
-from pipeline.storage.open import join, open_store, prove_create
+from pipeline.storage.open import join, open_store, prove_create, retries_of
 from pipeline.storage.runs import create_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
@@ -131,7 +133,8 @@ def _generate(spec: RunSpec, out: TextIO, switch: StopSwitch) -> Done:
         sweep_orphans(store, done)
         sweep_claims(store)
         return Done(store, done, tally.status(), tally.status().limits, news=False)
-    growth = Growth(spec, resolved, ledger, attempt, Progress(switch, tally, out))
+    gauging = Gauging(lambda: retries_of(store), execution.budget)
+    growth = Growth(spec, resolved, ledger, attempt, Progress(switch, tally, out, gauging))
     with switch.heeded():
         grown = growth.run(before)
     snapshot = seal(store, resolved.run_file, run.recipe, partial=not grown.whole)
@@ -164,13 +167,18 @@ class Growth(NamedTuple):
         attempt = Attempt(
             self.resolved.run,
             ledger=self.ledger,
-            share=Share(self.ledger.store, me, is_gone, Clocks(clock)),
+            share=Share(
+                self.ledger.store, me, is_gone, Clocks(clock), self.progress.gauging.headway
+            ),
             pace=pace_of(self.spec),
             watch=self.progress,
         )
         limits = Limits(execution.max_failed_share, execution.budget, execution.drivers)
         engage = self.engaging(before)
-        whole = attempt.generate(engage, before, limits, clock=clock)
+        try:
+            whole = attempt.generate(engage, before, limits, clock=clock)
+        finally:
+            self.progress.flush()
         return Grown(whole, attempt.limits(), attempt.in_vain)
 
     def engaging(self, before: Mapping[str, Manifest]) -> Engage:
@@ -193,7 +201,8 @@ class Growth(NamedTuple):
                 pool.start()
                 workers.start()
             _note_other_software(known, pool.reports(), progress)
-            with progress.showing():
+            meter = make_meter(self.spec, run_file, self.attempt)
+            with progress.gauging.telling(meter), progress.showing():
                 yield Hands(pool, workers, self.resolved.plant)
         finally:
             workers.close()
@@ -241,6 +250,7 @@ def summary(done: Done) -> dict[str, object]:
         "asides": snapshot.counts.asides,
         "output_tokens": snapshot.counts.output_tokens,
         "aside_tokens": snapshot.counts.aside_tokens,
+        "unused_tokens": snapshot.counts.unused_tokens,
         "spent": done.spent,
         "cohorts": done.cohorts,
         "waves_in_vain": done.in_vain,
@@ -254,11 +264,6 @@ def summary(done: Done) -> dict[str, object]:
 def _given(figures: dict[str, object]) -> str:
     given = figures["given"]
     return f"references that stand in for an answer: {given:,}; " if given else ""
-
-
-def _about(figures: dict[str, object]) -> str:
-    about = figures["aside_tokens"]
-    return f" and {about:,} about candidates" if about else ""
 
 
 def over_text(done: Done) -> str:
@@ -283,6 +288,10 @@ def sentence(figures: dict[str, object], *, already_done: bool) -> str:
     """The same for a person."""
     dropped = figures["dropped"]
     assert isinstance(dropped, dict)
+    about, unused = figures["aside_tokens"], figures["unused_tokens"]
+    assert isinstance(about, int)
+    assert isinstance(unused, int)
+    beside = tokens_beside(about, unused)
     reasons = ", ".join(f"{n:,} {reason}" for reason, n in dropped.items()) or "none"
     begin = "was sealed already" if already_done else "is sealed"
     if not figures["complete"]:
@@ -294,6 +303,6 @@ def sentence(figures: dict[str, object], *, already_done: bool) -> str:
     return (
         f"run {figures['location']} {begin}: {figures['kept']:,} of {figures['asked']:,} "
         f"candidates kept in {figures['waves']:,} waves, dropped: {reasons}; {_given(figures)}"
-        f"{figures['output_tokens']:,} tokens{_about(figures)} in {figures['busy_s']:,} s, "
+        f"{figures['output_tokens']:,} tokens{beside} in {figures['busy_s']:,} s, "
         f"{figures['tokens_per_s']:,} tokens/s."
     )

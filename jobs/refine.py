@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from jobs.places import add_place, options_of
-from jobs.status import biases_text
+from jobs.status_text import biases_text
 from pipeline.pool.ray_tasks import WAIT_S, RayTasks
 from pipeline.pool.tasks import LocalTasks, Tasks
 from pipeline.refine.loop import Asked, Origin, refine

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from jobs.curation import HASHING, curation_identity
+from jobs.curation import curation_identity
 from jobs.engine_factories import SCRIPTED, engine_factory
 from jobs.engine_places import node_labels, require_sense
 from jobs.fitting import fitting_rows
 from jobs.model_place import ModelPlace
 from jobs.recipes import load_recipe, recipe_identity
 from jobs.rows import Rows
+from pipeline.embedders.load import HASHING
 from pipeline.flight import Pace
+from pipeline.metrics.meter import Meter, NoMeter
 from pipeline.pool.pool import GroupPlan, Pool, PoolLimits
 from pipeline.tree.recipe import LevelRule, rules_of
 from pipeline.tree.roots import plant
@@ -25,6 +27,9 @@ from schemas.fingerprint import Identity, ModelIdentity, canonical, digest, run_
 from schemas.generation_spec import GenerationSpec
 from schemas.manifest import RunFile
 from schemas.records import Root, to_ids
+
+ODDS_ON_GPUS, ODDS_ELSEWHERE = 0.5, 0.9
+"""At least, that children which are asked ahead will be wanted."""
 
 
 def rehearsal(spec: RunSpec) -> RunSpec:
@@ -240,6 +245,15 @@ def make_pool(spec: RunSpec, run_file: RunFile) -> Pool:
     return RayPool(groups, limits, address=execution.ray_address)
 
 
+def make_meter(spec: RunSpec, run_file: RunFile, attempt: str) -> Meter:
+    """Who takes the numbers of a driver whose pool has started."""
+    if spec.execution.pool == "local":
+        return NoMeter()
+    from pipeline.pool.ray_metrics import ray_meter
+
+    return ray_meter({"run": run_file.run_id, "attempt": attempt})
+
+
 def used_groups(spec: RunSpec) -> dict[str, EngineGroupSpec]:
     """The engine groups that something is asked of, in order of name."""
     known = spec.execution.engines
@@ -258,4 +272,14 @@ def pace_of(spec: RunSpec) -> Pace:
     groups = used_groups(spec).values()
     engines = sum(group.most for group in groups)
     lease = max(group.lease for group in groups)
-    return Pace(engines, lease, spec.execution.waves_in_flight)
+    slots = min(group.slots for group in groups)
+    return Pace(engines, lease, slots, _least_odds(spec), spec.execution.waves_in_flight)
+
+
+def _least_odds(spec: RunSpec) -> float:
+    """Of what is asked ahead. A step of a CPU takes longer with each sequence, and what a server
+    writes may be paid for."""
+    if spec.execution.ask_ahead is not None:
+        return spec.execution.ask_ahead
+    on_gpus = all(group.gpus for group in used_groups(spec).values())
+    return ODDS_ON_GPUS if on_gpus else ODDS_ELSEWHERE

@@ -20,6 +20,10 @@ class Pace:
     """That there may be."""
     lease: int
     """Children that one engine holds at once."""
+    slots: int
+    """Children that one engine writes at once."""
+    least_odds: float
+    """That children which are asked ahead will be wanted."""
     waves: int | None = None
     """At most so many waves; None leaves it to the rule below."""
 
@@ -36,6 +40,10 @@ class Pace:
         if measuring >= enough or (self.waves is not None and open_waves >= self.waves):
             return False
         return open_waves - measuring < enough or pending < enough * self.lease
+
+    def idle_slots(self, busy: int, *, live: int) -> int:
+        """What so many engines could write beside what they are asked for."""
+        return max(0, live * self.slots - busy)
 
 
 @dataclass(eq=False)

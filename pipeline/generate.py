@@ -9,15 +9,15 @@ waits until the others have committed everything, or until what a dead one left 
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from typing import NamedTuple
 
+from pipeline.ahead import Ahead
 from pipeline.commits import Commits
 from pipeline.flight import Flight, OpenWave, Pace
-from pipeline.judging import count_asides, judged_rows, measured_rows, sampled
+from pipeline.judging import count, judged_rows, measured_rows, sampled
 from pipeline.lineage import Lineage, Plant, kept_rows
 from pipeline.outlook import Limits, Outlook
 from pipeline.passes import PASSES, next_requests, write_again
@@ -70,6 +70,8 @@ class Whole(NamedTuple):
     opened: OpenWave
     frontier: list[Parent]
     """Its nodes that are expanded further, if it is ours that is committed."""
+    judged_at: float
+    """By the clock that passes evenly."""
 
 
 class Attempt:
@@ -82,6 +84,7 @@ class Attempt:
         self._plan = make_plan(run.spec, run.recipe, run.trees)
         self._outlook = Outlook(run, self._plan, ledger, share, watch)
         self._pool: Pool
+        self._ahead: Ahead
         self._workers: Workers
         self._lineage: Lineage
         self._flight = Flight()
@@ -139,6 +142,7 @@ class Attempt:
             with self._share.kept("loading"):
                 self._pool, self._workers, plant = stack.enter_context(engage())
             self._lineage = Lineage(self._run, self._plan, self._ledger, plant)
+            self._ahead = Ahead(self._run, self._pool, self._pace.least_odds)
             self._engaged = True
             self._commits = stack.enter_context(Commits())
             self._grow(limits.max_failed_share, clock)
@@ -165,7 +169,7 @@ class Attempt:
         while self._fill(clock):
             self._outlook.keep_up()
             self._require_fruit()
-            for opened in self._flight.settle(self._pool.collect(self._patience())):
+            for opened in self._flight.settle(self._ahead.collect(self._patience())):
                 self._answered(opened, clock)
             for wave, measures in self._workers.collect():
                 self._measured(self._flight.named(wave), measures, clock)
@@ -197,6 +201,7 @@ class Attempt:
                 break
             wave = self._outlook.agenda.next()
             if wave is None:
+                self._ask_ahead()
                 break
             winner = self._ledger.read(wave.name)
             if winner is None:
@@ -235,9 +240,14 @@ class Attempt:
                 "retires it, and the same command makes it again."
             )
         requests = expand(self._run, wave.name, parents, rule)
-        gpus = self._pool.stats().gpus
-        self._flight.open(OpenWave(wave, rule, parents, requests, now, gpus=gpus))
-        self._pool.submit(requests)
+        opened = OpenWave(wave, rule, parents, requests, now, gpus=self._pool.stats().gpus)
+        self._flight.open(opened)
+        self._ahead.open(opened)
+
+    def _ask_ahead(self) -> None:
+        """No wave is ready: what engines have room for beyond those that are open."""
+        busy = self._flight.pending + self._ahead.outstanding
+        self._ahead.ask(self._pace.idle_slots(busy, live=len(self._pool.stats().engines)))
 
     def _answered(self, opened: OpenWave, clock: Callable[[], float]) -> None:
         """All that was asked is answered: the turns, and later what was asked about them."""
@@ -290,6 +300,7 @@ class Attempt:
         """Have a whole wave committed, unless another driver was first."""
         if self._outlook.knows(opened.wave):
             self.in_vain += 1
+            self._ahead.close(opened, (), Counts(asked=0, kept=0))
             self._flight.close(opened)
             return
         rows = judged_rows(self._run, opened)
@@ -297,16 +308,18 @@ class Attempt:
         frontier = frontier_of(self._run, opened.parents, kept)
         manifest = self._manifest(opened, rows, len(frontier), now)
         commit = partial(commit_wave, self._ledger, manifest, rows, self._run.curation)
-        self._commits.begin(Whole(opened, frontier), commit)
+        self._commits.begin(Whole(opened, frontier, time.monotonic()), commit)
 
     def _landed(self, whole: Whole, manifest: Manifest) -> None:
         """A wave is committed; where another driver was first, go on from its rows."""
-        opened, frontier = whole
+        opened, frontier, judged_at = whole
+        self._watch.landed(time.monotonic() - judged_at)
         ours = manifest.attempt == self._name
         if not ours:
             theirs = kept_rows(self._store, manifest)
             frontier = frontier_of(self._run, opened.parents, theirs)
         self._lineage.hold(opened.wave, frontier)
+        self._ahead.close(opened, frontier, manifest.counts)
         self._flight.close(opened)
         self.in_vain += not ours
         self._outlook.book(manifest, ours=ours)
@@ -319,7 +332,7 @@ class Attempt:
             attempt=self._name,
             epoch=self._ledger.epoch_of(opened.wave.name),
             shards=(),
-            counts=count(opened, rows),
+            counts=count(opened, rows, unused_tokens=self._ahead.take_unused_tokens()),
             frontier=frontier,
             started_at=opened.opened_at,
             finished_at=max(now, opened.opened_at),
@@ -360,23 +373,6 @@ def even_clock() -> Callable[[], float]:
     """The time of day as it is now; it passes evenly, even where the machine's clock is set."""
     ahead = time.time() - time.monotonic()
     return lambda: ahead + time.monotonic()
-
-
-def count(opened: OpenWave, rows: WaveRows) -> Counts:
-    """What became of a wave's candidates."""
-    asked = [node for node in rows.nodes if node.candidate.origin != "given"]
-    reasons = Counter(node.verdict.drop_reason for node in asked)
-    kept = reasons.pop(None, 0)
-    return Counts(
-        asked=opened.asked,
-        kept=kept,
-        dropped={reason: n for reason, n in sorted(reasons.items()) if reason},
-        prompt_tokens=sum(len(request.prompt) * request.n for request in opened.requests),
-        output_tokens=sum(len(c.token_ids) for c in opened.candidates),
-        asides=count_asides(rows.asides),
-        aside_tokens=sum(len(node.candidate.token_ids) for node in rows.asides),
-        given=sum(n.candidate.origin == "given" and n.candidate.level > 0 for n in rows.nodes),
-    )
 
 
 def software(report: EngineReport) -> Software:

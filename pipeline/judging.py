@@ -18,6 +18,7 @@ from pipeline.tree.roots import root_candidate
 from pipeline.tree.run import Run
 from pipeline.tree.turns import seen_text
 from schemas.curation_spec import JudgeSpec
+from schemas.manifest import Counts
 from schemas.measures import Measures
 from schemas.records import KEEP, Candidate, Node, Verdict
 
@@ -82,6 +83,24 @@ def stand_ins(
 def aside_verdict(aside: Candidate) -> Verdict:
     """An aside is kept, unless nothing came back."""
     return KEEP if aside.failure is None else Verdict(f"failed:{aside.failure}")
+
+
+def count(opened: OpenWave, rows: WaveRows, *, unused_tokens: int = 0) -> Counts:
+    """What became of a wave's candidates."""
+    asked = [node for node in rows.nodes if node.candidate.origin != "given"]
+    reasons = Counter(node.verdict.drop_reason for node in asked)
+    kept = reasons.pop(None, 0)
+    return Counts(
+        asked=opened.asked,
+        kept=kept,
+        dropped={reason: n for reason, n in sorted(reasons.items()) if reason},
+        prompt_tokens=sum(len(request.prompt) * request.n for request in opened.requests),
+        output_tokens=sum(len(c.token_ids) for c in opened.candidates),
+        asides=count_asides(rows.asides),
+        aside_tokens=sum(len(node.candidate.token_ids) for node in rows.asides),
+        unused_tokens=unused_tokens,
+        given=sum(n.candidate.origin == "given" and n.candidate.level > 0 for n in rows.nodes),
+    )
 
 
 def count_asides(asides: Sequence[Node]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from pipeline.storage.claims import (
 )
 from pipeline.storage.store import Store
 from pipeline.watch import Awaited
-from schemas.claim import Claim, Driver, Heartbeat, State
+from schemas.claim import Claim, Driver, Headway, Heartbeat, State
 from schemas.errors import LocationError, StoreError
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,15 @@ class Share:
     """What a driver holds of a run."""
 
     def __init__(
-        self, store: Store, me: Driver, is_gone: Callable[[Driver], bool], clocks: Clocks
+        self,
+        store: Store,
+        me: Driver,
+        is_gone: Callable[[Driver], bool],
+        clocks: Clocks,
+        headway: Callable[[], Headway | None] = lambda: None,
     ) -> None:
-        self._store, self.me, self._clocks = store, me, clocks
+        """`headway` is asked at every heartbeat, from any thread."""
+        self._store, self.me, self._clocks, self._headway = store, me, clocks, headway
         self._drivers, self._claims = Drivers(is_gone), Claims(me.attempt)
         self._living: frozenset[str] = frozenset()
         self._mourned: set[str] = set()
@@ -177,7 +183,13 @@ class Share:
             if self._state == "ended" or (unless is not None and unless.is_set()):
                 return
             now = self._now()
-            heartbeat = Heartbeat(driver=self.me, number=self._next, at=now.day, state=state)
+            heartbeat = Heartbeat(
+                driver=self.me,
+                number=self._next,
+                at=now.day,
+                state=state,
+                headway=None if state == "ended" else self._headway(),
+            )
             create_heartbeat(self._store, heartbeat)
             self._drivers.hear(heartbeat, now)
             self._next, self._due = self._next + 1, now.even + self.beat_s

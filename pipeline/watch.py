@@ -43,6 +43,10 @@ class Watch(Protocol):
         """A wave became real, by this attempt or by another driver's."""
         ...
 
+    def landed(self, seconds: float) -> None:
+        """A commit of this attempt is done, so long after its wave was judged."""
+        ...
+
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         """Called at every turn of the loop, up to fifty times a second."""
         ...

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schemas.curation_spec import Strict
-from schemas.manifest import Moment, Sealed, Word
+from schemas.execution_spec import BudgetSpec
+from schemas.manifest import Amount, Moment, Sealed, Word
 
 Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 State = Literal["loading", "growing", "waiting", "ended"]
@@ -31,6 +32,31 @@ class Driver(Strict):
     """It lets itself be heard of within this time, or is taken for dead."""
 
 
+class Headway(Strict):
+    """How a driver gets on, by its own count."""
+
+    live: Number
+    """Engines that have loaded."""
+    loading: Number
+    waiting: Number
+    """Engines that have no place."""
+    replaced: Number
+    """Engines that were lost and replaced."""
+    waves_open: Number
+    waves: Amount
+    """That it committed."""
+    asked: Amount
+    """Candidates of these."""
+    failed: Amount
+    """Those of them whose request failed."""
+    tokens_per_s: Annotated[float, Field(ge=0, le=1e12)] | None = None
+    """That its engines sampled of late; None while too little time has passed to say."""
+    over_s: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    """So long that is: a minute, or less where it began later."""
+    budget: BudgetSpec = BudgetSpec()
+    """By which it may end the run sooner."""
+
+
 class Heartbeat(Sealed):
     """A driver lives; the one with the highest number is its last."""
 
@@ -39,6 +65,8 @@ class Heartbeat(Sealed):
     at: Moment
     """By the driver's own clock."""
     state: State
+    headway: Headway | None = None
+    """None while it has no engines, and where an older version wrote it."""
 
 
 class Claim(Sealed):

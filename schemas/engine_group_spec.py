@@ -21,6 +21,7 @@ OWN_ARGS = {
 
 DEFAULT_CPUS = 1.0
 SLOTS = 256
+"""Sequences that an engine on CPUs, or with a share of a GPU, decodes at once."""
 MOST_SLOTS = 1024
 """Of an engine with a whole GPU: the most that vLLM takes by itself."""
 

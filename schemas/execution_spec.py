@@ -74,6 +74,11 @@ class ExecutionSpec(Strict):
     """Processes that measure turns beside the engines; 0: this process; None: one an engine."""
     waves_in_flight: Count | None = None
     """At most; None: as many as keep every engine's lease full, twice over."""
+    ask_ahead: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Engines that would idle until a wave is whole write children of those of its turns that are
+    there, where by what was kept so far at least this share of them will be wanted; 1: where
+    nothing was dropped. The tokens of the others are counted as unused. None: 0.5 where all engines
+    have GPUs, on which sequences beside others cost next to nothing; else 0.9."""
     attempts: Count = 3
     """Engine losses a request may live through before it is set aside as poison."""
     restarts: Annotated[int, Field(ge=0, le=2**31 - 1)] = 8

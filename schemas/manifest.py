@@ -22,7 +22,7 @@ from schemas.node_table import TABLE_VERSION
 from schemas.refine_spec import RefineSpec
 from schemas.wave_id import WaveId
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 _HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _SHOWN = 3
@@ -217,8 +217,16 @@ class Counts(Strict):
     were written again, and rewrites that did not take their draft's place."""
     aside_tokens: Amount = 0
     """Sampled for them."""
+    unused_tokens: Amount = 0
+    """Sampled ahead for turns that were not kept; which of them, is known by the time of a commit.
+    No rows hold them."""
     given: Amount = 0
     """Rows below the roots that were not sampled: references that stand in for an answer."""
+
+    @property
+    def sampled_tokens(self) -> int:
+        """All, whatever became of them."""
+        return self.output_tokens + self.aside_tokens + self.unused_tokens
 
     @property
     def num_dropped(self) -> int:

@@ -15,8 +15,10 @@ from jobs.tongues import tongues_of
 from jobs.whereabouts import here
 from jobs.wiring import Resolved, make_pool, open_run_value, pace_of, rehearsal, resolve
 from pipeline.generate import Attempt, Engage, Hands
+from pipeline.lineage import Plant
 from pipeline.outlook import Limits
-from pipeline.pool.pool import PoolStats
+from pipeline.pool.pool import Pool, PoolStats
+from pipeline.pool.workers import Workers
 from pipeline.seal import seal
 from pipeline.share import Clocks, Share
 from pipeline.storage.ledger import Ledger
@@ -119,12 +121,17 @@ class Bystander:
         self.lost: list[str] = []
         """Waves that another driver committed."""
         self.stats = PoolStats()
+        self.took: list[float] = []
+        """By commit, its seconds."""
         self.awaited: list[tuple[Awaited, ...]] = []
         """What was waited for, each time that it was looked after."""
 
     def committed(self, manifest: Manifest, *, ours: bool) -> None:
         self.seen.append(manifest)
         self.lost += [] if ours else [manifest.wave]
+
+    def landed(self, seconds: float) -> None:
+        self.took.append(seconds)
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         self.stats = stats
@@ -197,19 +204,20 @@ def sharing(
 
 def engaging(spec: RunSpec, resolved: Resolved) -> Engage:
     """Engines and workers as a spec has them."""
+    run_file = resolved.run_file
+    return lambda: at_work(make_pool(spec, run_file), make_workers(spec, run_file), resolved.plant)
 
-    @contextmanager
-    def engaged() -> Iterator[Hands]:
-        pool, workers = make_pool(spec, resolved.run_file), make_workers(spec, resolved.run_file)
-        try:
-            pool.start()
-            workers.start()
-            yield Hands(pool, workers, resolved.plant)
-        finally:
-            workers.close()
-            pool.close()
 
-    return engaged
+@contextmanager
+def at_work(pool: Pool, workers: Workers, plant: Plant) -> Iterator[Hands]:
+    """Hands that are started, and let go in the end."""
+    try:
+        pool.start()
+        workers.start()
+        yield Hands(pool, workers, plant)
+    finally:
+        workers.close()
+        pool.close()
 
 
 def rows_of(store: Store) -> list[dict[str, Any]]:

@@ -97,7 +97,7 @@ class Spending:
     def add(self, manifest: Manifest) -> None:
         """Book a wave."""
         self._nodes += manifest.counts.asked
-        self._tokens += manifest.counts.output_tokens + manifest.counts.aside_tokens
+        self._tokens += manifest.counts.sampled_tokens
         self._busy.add(manifest.started_at, manifest.finished_at)
         self._attempts[manifest.attempt].add(manifest)
 
@@ -211,7 +211,7 @@ class Admission:
         cohort.waiting.remove(wave)
         cohort.waiting.update(child_waves(self._spec, self._recipe, wave, manifest.frontier))
         cohort.nodes += counts.asked
-        cohort.tokens += counts.output_tokens + counts.aside_tokens
+        cohort.tokens += counts.sampled_tokens
         if not cohort.waiting:
             del self._unfinished[wave.cohort]
             done = self._finished

@@ -8,7 +8,8 @@ only one that imports ray's core; of the engines it sees the protocol.
 
 Beside the engines live the workers of `workers.py`, which measure turns: in this process, in
 processes of their own, or in Ray actors. What they run is in `measuring.py`, and how a wave is
-shared among them in `parts.py`. All that use Ray join it through `ray_connection.py`.
+shared among them in `parts.py`. All that use Ray join it through `ray_connection.py`,
+and what a driver counts goes to Ray's exporter through `ray_metrics.py`.
 
 For work after a run, such as dedup over the whole of it, there are the tasks of `tasks.py`:
 functions over many items, in threads of this process or on Ray (`ray_tasks.py`).

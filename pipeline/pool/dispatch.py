@@ -1,8 +1,10 @@
 """Who gets what: the leases of one engine group, as a state machine without clock or threads.
 
 Waves are assigned whole, so that their shared prefixes are found in one engine's cache. An engine
-leases the head of its queue, and only outcomes of children that it holds are passed on; so each
-child submitted gets exactly one outcome, whatever is lost, late or doubled.
+leases the head of its queue, up to the lease; one that lets children wait, because its slots or its
+KV cache are full, has shown what it can hold, and gets as many to wait as it runs. Only outcomes of
+children that it holds are passed on; so each child submitted gets exactly one outcome, whatever is
+lost, late or doubled.
 
 When an engine is lost, its children go to others. A child that may be the cause, because it was
 there each time and one more loss would condemn it, is leased alone: either it finishes, or it is
@@ -19,7 +21,7 @@ from pipeline.pool.division import divide
 from pipeline.pool.losses import Losses
 from schemas.errors import PoolError
 from schemas.prompt_hash import prompt_hash
-from schemas.records import ChildKey, Failure, Outcome, Request
+from schemas.records import ChildKey, EngineStats, Failure, Outcome, Request
 
 _HOMES_KEPT = 4096
 """Waves whose engine is remembered, so that the waves below them find their prefixes there."""
@@ -30,6 +32,8 @@ class _Seat:
     """What one engine incarnation holds and waits for."""
 
     incarnation: int
+    most: int
+    """Children to hold at once, as far as the engine has shown what it can."""
     queue: deque[Request] = field(default_factory=deque)
     queued: int = 0
     """Children in the queue."""
@@ -88,7 +92,7 @@ class Dispatcher:
     def join(self, engine: str, incarnation: int) -> None:
         """An engine is ready for work."""
         assert engine not in self._seats
-        self._seats[engine] = _Seat(incarnation)
+        self._seats[engine] = _Seat(incarnation, self._lease)
         parked, self._parked = self._parked, []
         self._assign(parked)
 
@@ -103,7 +107,7 @@ class Dispatcher:
     def take(self, engine: str) -> list[Request]:
         """Lease what the engine has room for."""
         seat = self._seats[engine]
-        if not seat.queue and len(seat.leased) <= self._lease // 2:
+        if not seat.queue and len(seat.leased) <= seat.most // 2:
             self._steal(engine)
         taken = []
         while (room := self._room(seat)) > 0 and seat.queue:
@@ -111,6 +115,11 @@ class Dispatcher:
             seat.leased.update(dict.fromkeys(request.keys, request))
             taken.append(request)
         return taken
+
+    def heed(self, engine: str, stats: EngineStats) -> None:
+        """Learn from what an engine runs how much it can hold."""
+        full = max(1, 2 * stats.running) if stats.waiting else self._lease
+        self._seats[engine].most = min(self._lease, full)
 
     def accept(self, engine: str, incarnation: int, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Those outcomes that this incarnation holds a lease for; the rest is refused."""
@@ -204,7 +213,7 @@ class Dispatcher:
                 return 0 if held else 1
         if seat.abandoned and seat.queue and not seat.leased.keys().isdisjoint(seat.queue[0].keys):
             return 0
-        return max(0, self._lease - held)
+        return max(0, seat.most - held)
 
     # What moves to an engine that ran dry.
 

@@ -81,6 +81,8 @@ class PoolStats:
     """Late or doubled outcomes that were turned away."""
     waiting: int = 0
     """Engines that are asked for and have no place."""
+    loading: int = 0
+    """Engines that have a place and have not loaded."""
     gpus: float = 0.0
     """That engines hold, whether they have loaded or not."""
     gpu_s: float = 0.0

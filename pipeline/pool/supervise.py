@@ -128,6 +128,7 @@ class SupervisedPool:
             requeued=sum(one.requeued for one in dispatchers),
             refused=sum(one.refused for one in dispatchers),
             waiting=sum(not member.placed for member in self._members),
+            loading=sum(member.placed and not member.report for member in self._members),
             gpus=self._gpus,
             gpu_s=self._gpu_s + self._gpus * (self._clock() - self._looked_at),
         )
@@ -282,6 +283,7 @@ class SupervisedPool:
         if (before.steps, before.tokens) != (member.stats.steps, member.stats.tokens):
             member.since = now
         dispatcher = member.group.dispatcher
+        dispatcher.heed(member.name, member.stats)
         self._ready += dispatcher.accept(member.name, member.incarnation, exchange.outcomes)
 
     def _await_report(self, member: Member, now: float) -> None:

@@ -13,6 +13,9 @@ class Silent:
     def committed(self, manifest: Manifest, *, ours: bool) -> None:
         """Not shown."""
 
+    def landed(self, seconds: float) -> None:
+        """Not shown."""
+
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
         """Not shown."""
 

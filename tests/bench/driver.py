@@ -138,12 +138,16 @@ def make_spec(args: argparse.Namespace, location: str):
     return spec(max(1, round(args.nodes / per_tree)))
 
 
-def spec_content(args: argparse.Namespace, location: str, trees: int) -> dict:
+def levels() -> list[dict]:
+    """Of every tree."""
     roles = ("user", "assistant") * (len(FANOUTS) // 2)
-    levels = [
+    return [
         {"role": role, "fanout": fanout, "max_tokens": MAX_TOKENS}
         for role, fanout in zip(roles, FANOUTS, strict=True)
     ]
+
+
+def spec_content(args: argparse.Namespace, location: str, trees: int) -> dict:
     group = {
         "backend": "scripted",
         "replicas": args.engines,
@@ -153,7 +157,7 @@ def spec_content(args: argparse.Namespace, location: str, trees: int) -> dict:
         "generation": {
             "model": {"name": "scripted", "context": 1 << 20},
             "roots": {"trees": trees, "topics": [{"text": "A chat about everyday science."}]},
-            "levels": levels,
+            "levels": levels(),
             "curation": {"diversity": {} if args.diversity else None},
         },
         "execution": {

@@ -35,7 +35,6 @@ from functools import partial
 from typing import NamedTuple
 
 SIGMA = 0.5
-MAX_TOKENS = 2048
 
 
 def main() -> None:
@@ -79,13 +78,8 @@ def measure_apart(engines: int) -> dict:
 
 def content(args: argparse.Namespace, engines: int, location: str) -> dict:
     """A spec of far more nodes than will be grown."""
-    from driver import FANOUTS
+    from driver import levels
 
-    roles = ("user", "assistant") * (len(FANOUTS) // 2)
-    levels = [
-        {"role": role, "fanout": fanout, "max_tokens": MAX_TOKENS}
-        for role, fanout in zip(roles, FANOUTS, strict=True)
-    ]
     scripted = {
         "max_num_seqs": args.slots,
         "step_s": args.slots * args.step_tokens / args.rate,
@@ -105,7 +99,7 @@ def content(args: argparse.Namespace, engines: int, location: str) -> dict:
         "generation": {
             "model": {"name": "scripted", "context": 1 << 20},
             "roots": {"trees": 1_000_000, "topics": [{"text": "A chat about science."}]},
-            "levels": levels,
+            "levels": levels(),
             "curation": {"diversity": None},
             "bounds": {"candidates_per_wave": args.wave},
         },
@@ -151,6 +145,9 @@ class Window:
 
     def committed(self, manifest, *, ours: bool) -> None:
         self._committed += manifest.counts.asked
+
+    def landed(self, seconds: float) -> None:
+        pass
 
     def tick(self, stats, *, open_waves: int) -> None:
         self._turns += 1

@@ -2,13 +2,14 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from jobs.wiring import Resolved, pace_of
-from pipeline.generate import Attempt, Engage, Hands
+from pipeline.generate import Attempt, Hands
 from pipeline.outlook import Limits
 from pipeline.pool.pool import PoolLimits
 from pipeline.seal import seal
@@ -19,7 +20,7 @@ from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
 from schemas.execution_spec import BudgetSpec, RunSpec
 from schemas.manifest import Snapshot
-from tests.builders import sharing
+from tests.builders import at_work, sharing
 from tests.chaos.faulty_hands import (
     ENGINES_EACH,
     STANDSTILL_S,
@@ -89,31 +90,21 @@ class Try:
             sweep_orphans(store, done)
             return done
         limits = Limits(spec.execution.max_failed_share, self._budget(troubles))
+        engage = partial(self._engaged, spec, resolved, troubles)
         clock, watch = JumpingClock(troubles), TroubledWatch(troubles, store)
         with sharing(store, self.name, CLAIM_S, clock) as share:
             whole = Attempt(
                 resolved.run, ledger=ledger, share=share, pace=pace_of(spec), watch=watch
-            ).generate(self._engaging(spec, resolved, troubles), before, limits, clock=clock)
+            ).generate(engage, before, limits, clock=clock)
         return seal(store, resolved.run_file, resolved.run.recipe, partial=not whole)
 
-    def _engaging(self, spec: RunSpec, resolved: Resolved, troubles: Troubles) -> Engage:
-        @contextmanager
-        def engaged() -> Iterator[Hands]:
-            first = ENGINES_EACH * self.number + ENGINES_A_POOL * self.pools
-            self.pools += 1
-            pool = CountedPool(
-                troubled_pool(spec, self._limits(spec), troubles, first), self.opened
-            )
-            workers = troubled_workers(spec, resolved.run_file, troubles)
-            try:
-                pool.start()
-                workers.start()
-                yield Hands(pool, workers, resolved.plant)
-            finally:
-                workers.close()
-                pool.close()
-
-        return engaged
+    def _engaged(
+        self, spec: RunSpec, resolved: Resolved, troubles: Troubles
+    ) -> AbstractContextManager[Hands]:
+        first = ENGINES_EACH * self.number + ENGINES_A_POOL * self.pools
+        self.pools += 1
+        pool = CountedPool(troubled_pool(spec, self._limits(spec), troubles, first), self.opened)
+        return at_work(pool, troubled_workers(spec, resolved.run_file, troubles), resolved.plant)
 
     def _limits(self, spec: RunSpec) -> PoolLimits:
         """Where engines are to stand still, that is noticed soon."""

@@ -31,6 +31,28 @@ def held(gate: threading.Event, wave: str) -> Callable[[], Manifest]:
     return commit
 
 
+def begin_two(commits: Commits[str], gate: threading.Event) -> list[str]:
+    """The first has begun and soon ends, the second waits for its thread; those that have ended."""
+    begun = threading.Event()
+    ran: list[str] = []
+
+    def first() -> Manifest:
+        begun.set()
+        manifest = held(gate, "000000")()
+        ran.append("first")
+        return manifest
+
+    def second() -> Manifest:
+        ran.append("second")
+        return make_manifest("000001")
+
+    commits.begin("first", first)
+    commits.begin("second", second)
+    assert begun.wait(DEADLINE_S)
+    threading.Timer(0.05, gate.set).start()
+    return ran
+
+
 def all_landed(commits: Commits[str]) -> dict[str, Manifest]:
     landed: dict[str, Manifest] = {}
     while commits:
@@ -74,44 +96,14 @@ def test_what_a_commit_raises_is_raised_where_it_would_land() -> None:
 
 
 def test_last_waits_for_what_has_begun_and_gives_up_the_rest(gate: threading.Event) -> None:
-    begun = threading.Event()
-    ran = []
-
-    def first() -> Manifest:
-        begun.set()
-        return held(gate, "000000")()
-
-    def second() -> Manifest:
-        ran.append("second")
-        return make_manifest("000001")
-
     with Commits[str](1) as commits:
-        commits.begin("first", first)
-        commits.begin("second", second)
-        assert begun.wait(DEADLINE_S)
-        threading.Timer(0.05, gate.set).start()
+        ran = begin_two(commits, gate)
         assert commits.last() == [("first", make_manifest("000000"))]
         assert not commits
-    assert ran == []
+    assert ran == ["first"]
 
 
 def test_leaving_waits_for_what_has_begun_and_begins_nothing_more(gate: threading.Event) -> None:
-    ran = []
-    begun = threading.Event()
-
-    def first() -> Manifest:
-        begun.set()
-        manifest = held(gate, "000000")()
-        ran.append("first")
-        return manifest
-
-    def second() -> Manifest:
-        ran.append("second")
-        return make_manifest("000001")
-
     with Commits[str](1) as commits:
-        commits.begin("first", first)
-        commits.begin("second", second)
-        assert begun.wait(DEADLINE_S)
-        threading.Timer(0.05, gate.set).start()
+        ran = begin_two(commits, gate)
     assert ran == ["first"]

@@ -64,15 +64,17 @@ def test_an_outcome_of_a_wave_that_left_is_the_pools_defect():
 
 @given(st.integers(1, 8), st.integers(1, 64), st.integers(0, 40), st.integers(0, 2000))
 def test_pace_never_lets_an_engine_run_dry_and_honours_its_bound(engines, lease, waves, pending):
-    free = Pace(engines, lease).has_room(waves, pending)
+    free = Pace(engines, lease, 0, 1.0).has_room(waves, pending)
     assert free or (waves >= 2 * engines and pending >= 2 * engines * lease)
     assert free or waves > 0
-    behind = Pace(engines, lease).has_room(waves + 2 * engines, pending, measuring=2 * engines)
+    behind = Pace(engines, lease, 0, 1.0).has_room(
+        waves + 2 * engines, pending, measuring=2 * engines
+    )
     assert not behind
-    few = Pace(engines, lease).has_room(waves + 1, pending, measuring=1)
+    few = Pace(engines, lease, 0, 1.0).has_room(waves + 1, pending, measuring=1)
     assert few == (free and 2 * engines > 1)
-    bounded = Pace(engines, lease, waves=3).has_room(waves, pending)
+    bounded = Pace(engines, lease, 0, 1.0, waves=3).has_room(waves, pending)
     assert bounded == (free and waves < 3)
-    alone = Pace(8 * engines, lease).has_room(waves, pending, live=engines)
+    alone = Pace(8 * engines, lease, 0, 1.0).has_room(waves, pending, live=engines)
     assert alone == free
-    assert Pace(engines, lease).has_room(0, 0, live=0)
+    assert Pace(engines, lease, 0, 1.0).has_room(0, 0, live=0)

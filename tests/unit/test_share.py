@@ -1,5 +1,6 @@
 """A driver's share of a run: how often it is heard of, what it asks of the store, what it takes."""
 
+import json
 import logging
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from pipeline.share import Clocks, Share
 from pipeline.storage.claims import read_claims, read_heartbeats, sweep_claims
 from pipeline.storage.store import Store
-from schemas.claim import Driver
+from schemas.claim import Driver, Headway, Heartbeat
+from schemas.fingerprint import canonical, digest
 from tests.builders import memory_store
 from tests.faulty_store import FaultyStore
 from tests.processes import until
@@ -182,3 +184,36 @@ def test_swept_claims_are_gone_and_a_driver_that_still_claims_goes_on():
     assert sweep_claims(crew.store) == 2
     assert crew.store.list("") == []
     assert two.take(0)
+
+
+HEADWAY = Headway(
+    live=2, loading=1, waiting=0, replaced=0, waves_open=3, waves=4, asked=5, failed=0
+)
+
+
+def test_heartbeats_say_how_the_driver_gets_on_until_it_ends():
+    store, told = memory_store(), [HEADWAY]
+    me = Driver(attempt="one", host="h", machine="m", pid=1, claim_s=CLAIM_S)
+    clock = Time()
+    one = Share(store, me, lambda driver: False, Clocks(clock, clock), lambda: told[-1])
+    one.tend()
+    assert [beat.headway for beat in read_heartbeats(store, unknown)] == [HEADWAY]
+    told.append(HEADWAY.model_copy(update={"waves": 9, "tokens_per_s": 12.5}))
+    clock.now += CLAIM_S
+    one.tend()
+    assert [beat.headway for beat in read_heartbeats(store, unknown)] == told[1:]
+    one.end()
+    [last] = read_heartbeats(store, unknown)
+    assert (last.state, last.headway) == ("ended", None)
+
+
+def test_heartbeats_of_older_versions_are_read():
+    store = memory_store()
+    me = Driver(attempt="one", host="h", machine="m", pid=1, claim_s=CLAIM_S)
+    now = Heartbeat(driver=me, number=3, at=1000.0, state="growing", headway=HEADWAY)
+    content = json.loads(now.to_bytes())
+    del content["digest"], content["headway"]
+    older = content | {"digest": digest(canonical(content))}
+    store.create("drivers/one-3.json", json.dumps(older).encode())
+    [found] = read_heartbeats(store, unknown)
+    assert found == now.model_copy(update={"headway": None})

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pipeline.pool.dispatch import Dispatcher
 from schemas.errors import PoolError
-from schemas.records import ChildKey, Completion, Failure, Outcome, Request, Sampling
+from schemas.records import ChildKey, Completion, EngineStats, Failure, Outcome, Request, Sampling
 
 SAMPLING = Sampling(max_tokens=8)
 
@@ -215,6 +215,31 @@ def test_take_dry_engine_gets_half_of_a_single_request():
     dispatcher.take("a")
     dispatcher.join("b", 1)
     assert [(one.first_child, one.n) for one in dispatcher.take("b")] == [(18, 8)]
+
+
+def test_an_engine_that_lets_children_wait_gets_as_many_to_wait_as_it_runs():
+    dispatcher = make_dispatcher("a", lease=64)
+    dispatcher.submit(make_wave("w0", 5))
+    taken = keys_of(dispatcher.take("a"))
+    assert len(taken) == 20
+    dispatcher.submit(make_wave("w1", 20))
+    dispatcher.heed("a", EngineStats(running=6, waiting=14))
+    assert dispatcher.take("a") == []
+    dispatcher.accept("a", 0, [completed(key) for key in taken[:12]])
+    assert len(keys_of(dispatcher.take("a"))) == 4
+    dispatcher.heed("a", EngineStats(running=12, waiting=0))
+    assert len(keys_of(dispatcher.take("a"))) == 52
+
+
+def test_what_a_full_engine_cannot_hold_goes_to_one_that_is_dry():
+    dispatcher = make_dispatcher("a", lease=64)
+    dispatcher.submit(make_wave("w0", 4))
+    dispatcher.take("a")
+    dispatcher.submit(make_wave("w1", 4))
+    dispatcher.join("b", 1)
+    assert dispatcher.take("b") == []
+    dispatcher.heed("a", EngineStats(running=4, waiting=12))
+    assert {one.wave for one in dispatcher.take("b")} == {"w1"}
 
 
 def test_take_dry_engine_leaves_what_the_other_has_room_for():
