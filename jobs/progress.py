@@ -1,23 +1,34 @@
-"""What a person sees while a run grows: a live view in a terminal, one line a wave elsewhere."""
+"""What a person sees while a run grows: a live view in a terminal, a line now and then elsewhere.
 
+Elsewhere is a file, a pipe, a notebook, a terminal that cannot move its cursor. Colours are the
+terminal's own; NO_COLOR takes them away.
+"""
+
+import logging
+import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
+from jobs.gauging import Gauging
+from jobs.live_view import View, left_text, standing_text
 from jobs.stop_switch import StopSwitch
+from jobs.wave_lines import WaveLines
 from pipeline.pool.pool import PoolStats
-from pipeline.report.status import Status, Tally
+from pipeline.report.status import Tally
 from pipeline.watch import Awaited, Stop
 from schemas.manifest import Manifest
 
 REDRAW_S = 0.25
+LINE_S = 10.0
+"""Between two lines about waves, at least."""
+SILENCE_S = 60.0
+"""After so long without a line there is one that says how it stands."""
 
 
 class Progress:
@@ -28,47 +39,95 @@ class Progress:
         switch: StopSwitch,
         tally: Tally,
         out: TextIO,
+        gauging: Gauging | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.switch, self._tally, self._out = switch, tally, out
+        self.switch, self._tally, self._out, self._clock = switch, tally, out, clock
+        self.gauging = gauging or Gauging(clock=clock)
         self._live: Live | None = None
-        self._started = time.monotonic()
-        self._drawn = 0.0
+        self._drawn = float("-inf")
+        self._waves = WaveLines()
+        self._waves_told = self._told = float("-inf")
+        """When there was a line about waves, and about anything."""
         self._waits = ""
         """What was said last of others."""
 
     @contextmanager
     def showing(self) -> Iterator[None]:
-        """Draw while inside, if `out` is a terminal."""
-        if not self._out.isatty():
-            yield
+        """Draw while inside, if `out` is a terminal that can be drawn on."""
+        console = Console(file=self._out)
+        if not self._out.isatty() or console.is_dumb_terminal:
+            try:
+                yield
+            finally:
+                self.flush()
             return
-        with Live(console=Console(file=self._out), refresh_per_second=4) as self._live:
-            yield
+        redirects = _is_same(sys.stderr, self._out)
+        with (
+            Live(console=console, refresh_per_second=4, redirect_stderr=redirects) as self._live,
+            _logging_to(sys.stderr),
+        ):
+            try:
+                yield
+            finally:
+                self._live = None
 
     def say(self, words: str) -> None:
         """One line, at once."""
-        print(words, file=self._out, flush=True)
+        self.flush()
+        self._print(words)
+
+    def _print(self, words: str) -> None:
+        self._told = self._clock()
+        if self._live is not None:
+            self._live.console.print(words, markup=False, highlight=False, soft_wrap=True)
+        else:
+            print(words, file=self._out, flush=True)
+
+    def flush(self) -> None:
+        """Tell of waves that were not told of yet, and how fast it goes."""
+        if not self._waves:
+            return
+        self._waves_told = self._clock()
+        speed = self.gauging.tokens_per_s
+        goes = "" if speed is None else f"; {speed:,.0f} tokens/s, left: {self._left()}"
+        self._print(f"{self._waves.taken()}{goes}")
+
+    def _left(self) -> str:
+        return left_text(self.gauging.left_s(self._tally.status()))
 
     def committed(self, manifest: Manifest, *, ours: bool) -> None:
         """Book a wave."""
         self._tally.add(manifest)
+        self.gauging.committed(manifest, ours=ours)
         if self._live is None:
-            counts = manifest.counts
-            seconds = max(0.0, manifest.finished_at - manifest.started_at)
-            drops = ", ".join(f"{n} {reason}" for reason, n in counts.dropped.items()) or "none"
-            whose = "" if ours else f" (attempt {manifest.attempt})"
-            self.say(
-                f"wave {manifest.wave} committed{whose}: {counts.kept} of {counts.asked} kept, "
-                f"dropped {drops}; {counts.output_tokens} tokens in {seconds:.1f} s"
-            )
+            self._waves.add(manifest, ours=ours)
+            if self._clock() >= self._waves_told + LINE_S:
+                self.flush()
+
+    def landed(self, seconds: float) -> None:
+        """A commit took so long."""
+        self.gauging.landed(seconds)
 
     def tick(self, stats: PoolStats, *, open_waves: int) -> None:
-        """Redraw, unless that was just done."""
-        now = time.monotonic()
-        if self._live is not None and now >= self._drawn + REDRAW_S:
+        """Redraw, or write a line, unless that was just done."""
+        self.gauging.seen(stats, open_waves, self._tally.status)
+        now = self._clock()
+        if self._live is None:
+            self._tell(stats, open_waves, now)
+        elif now >= self._drawn + REDRAW_S:
             self._drawn = now
-            status = self._tally.status()
-            self._live.update(view(status, stats, open_waves, now - self._started))
+            status, speed = self._tally.status(), self.gauging.tokens_per_s
+            left_s = self.gauging.left_s(status)
+            self._live.update(View(status, stats, open_waves, speed, left_s))
+
+    def _tell(self, stats: PoolStats, open_waves: int, now: float) -> None:
+        if self._waves and now >= self._waves_told + LINE_S:
+            self.flush()
+        if now >= self._told + SILENCE_S:
+            standing = standing_text(stats, open_waves, self.gauging.tokens_per_s)
+            self._print(f"{standing}; left: {self._left()}")
 
     def waits(self, others: Sequence[Awaited]) -> None:
         """Say for whom, each time that it is for others."""
@@ -82,30 +141,26 @@ class Progress:
         return self.switch.stop
 
 
-def view(status: Status, stats: PoolStats, open_waves: int, elapsed_s: float) -> Group:
-    """A bar a level, and two lines of figures."""
-    bars = Table.grid(padding=(0, 1))
-    for level in status.levels:
-        done = min(1.0, level.asked / level.expected_candidates) if level.asked else 0.0
-        bars.add_row(
-            Text(f"{level.level} {level.role}"),
-            ProgressBar(total=1.0, completed=done, width=24),
-            Text(f"{level.kept:,} kept / {level.asked:,} of ~{level.expected_candidates:,.0f}"),
-        )
-    engines = list(stats.engines.values())
-    tokens = sum(engine.tokens for engine in engines)
-    asked = sum(engine.prompt_tokens for engine in engines)
-    cached = sum(engine.cached_tokens for engine in engines)
-    more = f" ({stats.waiting} more wait for a place)" if stats.waiting else ""
-    figures = (
-        f"{len(engines)} engines{more}: {sum(e.running for e in engines)} running, "
-        f"{sum(e.waiting for e in engines)} waiting; {open_waves} waves open; "
-        f"{tokens / max(elapsed_s, 1e-9):,.0f} tokens/s; "
-        f"{cached / asked if asked else 0:.0%} cached{replaced_text(stats)}"
-    )
-    return Group(
-        bars, Text(figures), Text(f"dropped: {drops_text(status)}; left: {eta_text(status)}")
-    )
+def _is_same(one: TextIO, other: TextIO) -> bool:
+    """Whether both are the same terminal, so that what goes to one disturbs the other."""
+    return one.isatty() and os.path.sameopenfile(one.fileno(), other.fileno())
+
+
+@contextmanager
+def _logging_to(stream: TextIO) -> Iterator[None]:
+    """What is logged goes above the view, not across it."""
+    moved = [
+        (handler, handler.stream)
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.__stderr__
+    ]
+    for handler, _ in moved:
+        handler.setStream(stream)
+    try:
+        yield
+    finally:
+        for handler, before in moved:
+            handler.setStream(before)
 
 
 def waiting_text(others: Sequence[Awaited]) -> str:
@@ -124,26 +179,3 @@ def _awaited_text(one: Awaited) -> str:
     if one.driver is None:
         return f"{what} of an unknown driver"
     return f"{what} of attempt {one.driver.attempt} on {one.driver.host}"
-
-
-def replaced_text(stats: PoolStats) -> str:
-    """Engines that were lost and replaced, by what was to blame."""
-    if not (stats.restarts or stats.machine_restarts):
-        return ""
-    return (
-        f"; engines replaced: {stats.restarts} that failed or stalled, "
-        f"{stats.machine_restarts} whose machine did"
-    )
-
-
-def drops_text(status: Status) -> str:
-    """Drops by reason."""
-    return ", ".join(f"{n:,} {reason}" for reason, n in sorted(status.dropped.items())) or "none"
-
-
-def eta_text(status: Status) -> str:
-    """The estimate in words."""
-    if status.eta_s is None:
-        return "unknown"
-    hours, rest = divmod(round(status.eta_s), 3600)
-    return f"about {hours}:{rest // 60:02}:{rest % 60:02}"

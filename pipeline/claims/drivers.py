@@ -89,10 +89,15 @@ class Drivers:
         return 0.0 if seen is None else max(0.0, seen.since + seen.driver.claim_s - now.even)
 
 
+def is_long_silent(driver: Driver, at: float, day: float) -> bool:
+    """Whether its last sign of life is too old for any clock to be so wrong."""
+    return day - at > driver.claim_s + SKEW_S
+
+
 def _silence(seen: Seen, now: Now) -> str | None:
     silent_s, claim_s = now.even - seen.since, seen.driver.claim_s
     if silent_s > claim_s:
         return f"nothing was heard of it for {silent_s:.3g} s"
-    if now.day - seen.at > claim_s + SKEW_S:
+    if is_long_silent(seen.driver, seen.at, now.day):
         return f"its last sign of life is {now.day - seen.at:.0f} s old"
     return None

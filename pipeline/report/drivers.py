@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pipeline.claims.drivers import SKEW_S
+from pipeline.claims.drivers import is_long_silent
 from pipeline.storage.claims import read_claims, read_heartbeats
 from pipeline.storage.store import Store
-from schemas.claim import Claim, Driver
+from schemas.claim import Claim, Driver, Headway
 
 ENDED = "ended"
 
@@ -22,6 +22,18 @@ class DriverStatus(NamedTuple):
     """How long ago it was heard of, as far as its clock and ours agree."""
     cohorts: tuple[int, ...]
     """That it holds and has not finished."""
+    headway: Headway | None = None
+    """As it said last; None where it said nothing of that."""
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it may be: it has not ended, nor is it known or taken to be dead."""
+        return self.state not in (ENDED, "gone", "silent", "claimed")
+
+    @property
+    def stale(self) -> bool:
+        """Whether it should have been heard of since, if its clock and ours agree."""
+        return self.heard_s > self.driver.claim_s
 
 
 def drivers_of(
@@ -46,17 +58,14 @@ def drivers_of(
         beat = heard.get(attempt)
         said, at = (beat.state, beat.at) if beat else ("claimed", _last_made(own))
         gone = said != ENDED and is_gone(driver)
-        state = "gone" if gone else _state(said, now - at, driver.claim_s)
+        silent = said != ENDED and is_long_silent(driver, at, now)
+        state = "gone" if gone else "silent" if silent else said
         held = tuple(sorted(claim.cohort for claim in own))
         if held or state not in (ENDED, "gone"):
-            statuses.append(DriverStatus(driver, state, max(0.0, now - at), held))
+            headway = beat.headway if beat else None
+            statuses.append(DriverStatus(driver, state, max(0.0, now - at), held, headway))
     return tuple(statuses)
 
 
 def _last_made(claims: list[Claim]) -> float:
     return max(claim.made_at for claim in claims)
-
-
-def _state(said: str, silent_s: float, claim_s: float) -> str:
-    """Clocks of two machines differ, so a driver is not called silent too soon."""
-    return "silent" if said != ENDED and silent_s > claim_s + SKEW_S else said

@@ -1,5 +1,6 @@
 """How far a run is: counts by level and reason, speed, what is spent, and what is left."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class LevelStatus:
     output_tokens: int = 0
     aside_tokens: int = 0
     """Sampled about its candidates."""
+    unused_tokens: int = 0
+    """Sampled ahead for children of candidates that were not kept, until its waves were whole."""
     given: int = 0
     """References that stand in where no answer to a prompt was kept."""
     parents: int = 0
@@ -44,6 +47,7 @@ class LevelStatus:
         self.parents += counts.asked // asked_per_parent
         self.given += counts.given
         self.aside_tokens += counts.aside_tokens
+        self.unused_tokens += counts.unused_tokens
         self.asked += counts.asked
         self.kept += counts.kept
         self.dropped.update(counts.dropped)
@@ -63,8 +67,31 @@ class Status:
     spent: Spent
     limits: tuple[Limit, ...]
     """Of its budget, with what is spent of each."""
-    eta_s: float | None
-    """Until the plan, or the budget, is used up; None while nothing can be said yet."""
+
+    @property
+    def eta_s(self) -> float | None:
+        """Until the plan, or the budget, is used up, at the mean speed so far; None while nothing
+        can be said yet."""
+        return self.eta_at(self.tokens_per_s)
+
+    def eta_at(self, tokens_per_s: float) -> float | None:
+        """The same at another speed. Limits of time are what they are at any speed."""
+        if not self.spent.tokens or not tokens_per_s:
+            return None
+        plan_s = (self.expected_tokens - self.spent.tokens) / tokens_per_s
+        return max(0.0, min([plan_s, *(self._left_s(one, tokens_per_s) for one in self.limits)]))
+
+    def _left_s(self, limit: Limit, tokens_per_s: float) -> float:
+        if not limit.spent:
+            return math.inf
+        share = (limit.allowed - limit.spent) / limit.spent
+        timed = limit.name in ("hours", "gpu_hours")
+        return share * (self.busy_s if timed else self.spent.tokens / tokens_per_s)
+
+    @property
+    def asked(self) -> int:
+        """Candidates of committed waves."""
+        return sum(level.asked for level in self.levels)
 
     @property
     def output_tokens(self) -> int:
@@ -75,6 +102,11 @@ class Status:
     def aside_tokens(self) -> int:
         """Sampled about them: drafts, critiques, judgements."""
         return sum(level.aside_tokens for level in self.levels)
+
+    @property
+    def unused_tokens(self) -> int:
+        """Sampled ahead, and not wanted then."""
+        return sum(level.unused_tokens for level in self.levels)
 
     @property
     def tokens_per_s(self) -> float:
@@ -146,7 +178,6 @@ class Tally:
             attempts=len(self._attempts),
             spent=spent,
             limits=found,
-            eta_s=_eta(self._levels, spent, found),
         )
 
 
@@ -176,7 +207,7 @@ def _expect(plan: Plan, levels: Sequence[LevelStatus]) -> None:
 
 
 def _sampled(level: LevelStatus) -> int:
-    return level.output_tokens + level.aside_tokens
+    return level.output_tokens + level.aside_tokens + level.unused_tokens
 
 
 def _mean_tokens(row: LevelPlan, level: LevelStatus) -> float:
@@ -197,12 +228,3 @@ def _frontier_ahead(plan: Plan, level: LevelStatus, parents: float) -> float:
     below = plan.levels[level.level]
     planned = below.candidates / below.asked_per_parent
     return parents * planned / (row.candidates / row.asked_per_parent)
-
-
-def _eta(levels: Sequence[LevelStatus], spent: Spent, found: Sequence[Limit]) -> float | None:
-    """The rest of the plan, or of the budget where that is less, at the speed so far."""
-    if not spent.tokens or not spent.hours:
-        return None
-    left = sum(level.expected_tokens - _sampled(level) for level in levels) / spent.tokens
-    shares = [(limit.allowed - limit.spent) / limit.spent for limit in found if limit.spent]
-    return max(0.0, min([left, *shares])) * spent.hours * HOUR_S

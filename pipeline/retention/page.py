@@ -8,14 +8,13 @@ from html import escape
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from pipeline.page.elements import document, figure
+from pipeline.page.style import STYLE
 from pipeline.retention.page_flips import flips
-from pipeline.retention.page_style import STYLE
 from pipeline.retention.page_tables import changes_table, mixture_table, provenance_list
 from pipeline.retention.page_words import LABELS, delta_text, lead, number, signed, tone
 from pipeline.retention.plots import plots
 from schemas.retention import Change, Retention
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 class Story(NamedTuple):
@@ -33,15 +32,7 @@ class Story(NamedTuple):
 
 def page(retention: Retention, story: Story = Story()) -> str:  # noqa: B008
     """The whole page."""
-    title = escape(story.title)
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>{title}</h1>\n" + "\n".join(_sections(retention, story)) + "\n</main>\n</body>\n"
-        "</html>\n"
-    )
+    return document(story.title, STYLE, _sections(retention, story))
 
 
 def _sections(retention: Retention, story: Story) -> Iterator[str]:
@@ -51,7 +42,7 @@ def _sections(retention: Retention, story: Story) -> Iterator[str]:
     yield lead(retention)
     yield from _tiles("Learned", [c for c in retention.changes if c.kind == "task"])
     yield from _tiles("Kept or lost", [c for c in retention.changes if c.kind != "task"])
-    drawn = [_figure(*plot) for plot in plots(retention, story.log)]
+    drawn = [figure(*plot) for plot in plots(retention, story.log)]
     if drawn:
         yield f'<h2>At a glance</h2>\n<div class="plots">{"".join(drawn)}</div>'
     if retention.changes:
@@ -88,11 +79,4 @@ def _tile(changes: Sequence[Change]) -> str:
         f"<small>{LABELS[first.measure]}</small>"
         f"<b><i>{number(first.before.value)} →</i> {number(first.after.value)}</b>"
         f'<small class="delta {tone(first)}">{delta_text(first)}</small>{below}</div>'
-    )
-
-
-def _figure(title: str, note: str, drawing: str) -> str:
-    return (
-        f"<figure><figcaption>{escape(title)}<span>{escape(note)}</span></figcaption>"
-        f"{drawing}</figure>"
     )

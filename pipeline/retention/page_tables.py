@@ -5,6 +5,7 @@ from html import escape
 from itertools import groupby
 from typing import Any
 
+from pipeline.page.elements import pairs, row
 from pipeline.retention.page_words import LABELS, by_item, number, range_text, signed, tone
 from schemas.retention import Change, Kind, Retention
 
@@ -19,7 +20,7 @@ _KINDS: dict[Kind, str] = {
 
 def changes_table(changes: Sequence[Change]) -> str:
     """Every measure."""
-    head = _row(
+    head = row(
         "th", ["measure", "items", "before", "after", "difference", "95% interval", "lost / won"]
     )
     body = "".join(
@@ -58,7 +59,7 @@ def mixture_table(parts: Mapping[str, Mapping[str, Any]]) -> str:
     heads += ["cut", "left out", "source"]
     rows = "".join(_part(name, part) for name, part in parts.items())
     return (
-        f'<div class="scroll"><table><thead>{_row("th", heads)}</thead>'
+        f'<div class="scroll"><table><thead>{row("th", heads)}</thead>'
         f"<tbody>{rows}</tbody></table></div>{_remarks(parts)}"
     )
 
@@ -73,8 +74,8 @@ def _remarks(parts: Mapping[str, Mapping[str, Any]]) -> str:
 def _told(part: Mapping[str, Any]) -> Iterator[str]:
     counts, source = part.get("counts", {}), part.get("source", {})
     yield from source.get("notes", ())
-    for row in counts.get("bad_examples", ()):
-        yield f"not trained on: {row['where']}: {row['why']}"
+    for bad in counts.get("bad_examples", ()):
+        yield f"not trained on: {bad['where']}: {bad['why']}"
 
 
 def _part(name: str, part: Mapping[str, Any]) -> str:
@@ -119,9 +120,7 @@ def _flat(value: Any) -> str:
 
 def provenance_list(retention: Retention, further: Mapping[str, str]) -> str:
     """Which models were measured, and on what."""
-    pairs = [*_models(retention), *further.items()]
-    body = "".join(f"<dt>{escape(name)}</dt><dd>{escape(told)}</dd>" for name, told in pairs)
-    return f"<dl>{body}</dl>"
+    return pairs((*_models(retention), *further.items()))
 
 
 def _models(retention: Retention) -> Iterator[tuple[str, str]]:
@@ -134,9 +133,3 @@ def _models(retention: Retention) -> Iterator[tuple[str, str]]:
         yield "measured on", f"{after.device}, {after.dtype}"
     seconds = [round(sum(m.seconds.values())) for m in (before, after)]
     yield "seconds", f"{seconds[0]:,} before, {seconds[1]:,} after"
-
-
-def _row(tag: str, cells: Sequence[str]) -> str:
-    first, *rest = cells
-    others = "".join(f"<{tag}>{cell}</{tag}>" for cell in rest)
-    return f'<tr><{tag} class="name">{first}</{tag}>{others}</tr>'

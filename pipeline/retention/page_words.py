@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
+from pipeline.page.elements import MINUS
 from schemas.retention import Change, Retention
 
 LABELS = {
@@ -20,7 +21,6 @@ SHORT = {
     "cka": "CKA",
     "value": "",
 }
-MINUS = "\N{MINUS SIGN}"
 _TINY = 5e-4
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.retention import svg
+from pipeline.page import svg
 from pipeline.retention.page_words import number
 from schemas.retention import Change, Interval, MeasuredChoices, Retention
 

@@ -22,6 +22,7 @@ PACKED = ".gz"
 
 _STATE = "state.json"
 _ABOUT = {"state.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json"}
+_ABOUT |= {"export.json"}
 _ABOUT_STEMS = {"readme", "license", "licence", "notice", "changelog", "citation", "requirements"}
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),

@@ -5,6 +5,8 @@ import pyarrow.parquet as pq
 
 from pipeline.storage.store import Store
 from schemas.errors import AlreadyExists, LocationError
+from schemas.export import ExportedFile
+from schemas.fingerprint import digest
 
 _MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.large_string())]))
 _TEXT = pa.large_string()
@@ -60,21 +62,27 @@ class ExportWriter:
 
     def __init__(self, store: Store, stem: str) -> None:
         self._store, self._stem = store, stem
-        self.files = 0
-        self.rows = 0
+        self.files: list[ExportedFile] = []
+
+    @property
+    def rows(self) -> int:
+        """In all files."""
+        return sum(file.rows for file in self.files)
 
     def write(self, table: pa.Table) -> None:
         """One more file; nothing for an empty table."""
         if not table.num_rows:
             return
-        name = f"{self._stem}-{self.files:05d}.parquet"
+        name = f"{self._stem}-{len(self.files):05d}.parquet"
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
+        payload = sink.getvalue().to_pybytes()
         try:
-            self._store.create(name, sink.getvalue().to_pybytes())
+            self._store.create(name, payload)
         except AlreadyExists as error:
             raise LocationError(
                 f"{self._store.location}/{name}: is there already; export to an empty location."
             ) from error
-        self.files += 1
-        self.rows += table.num_rows
+        self.files.append(
+            ExportedFile(name=name, rows=table.num_rows, bytes=len(payload), sha256=digest(payload))
+        )

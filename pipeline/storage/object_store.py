@@ -74,6 +74,8 @@ class FsspecStore:
         self._uri, self.options = uri, dict(storage_options or {})
         self._scheme = uri.partition("://")[0]
         self._retry = retry or Retry()
+        self.retries = 0
+        """Operations that were tried again, in all."""
         self._guard = _memory if self._scheme == "memory" else contextlib.nullcontext()
         self._fs, path = _open_filesystem(uri, self._scheme, self.options)
         self._base = path.rstrip("/")
@@ -228,6 +230,7 @@ class FsspecStore:
                     raise explain(verb, where, error, number) from error
                 level = logging.WARNING if number > _QUIET_TRIES else logging.INFO
                 log.log(level, "cannot %s %s: %s; trying again", verb, where, told(error))
+                self.retries += 1
                 self._retry.wait(pause, retry_after(error))
         raise AssertionError("the last try returns or raises")
 

@@ -42,6 +42,11 @@ def beside(store: Store, location: str) -> FileStore | FsspecStore:
     return open_store(location, options if same_scheme(store.location, location) else None)
 
 
+def retries_of(store: Store) -> int:
+    """How many operations on it were tried again; files are never."""
+    return store.retries if isinstance(store, FsspecStore) else 0
+
+
 def same_scheme(one: str, other: str) -> bool:
     """Whether two locations lie in the same kind of store."""
     return one.partition("://")[0] == other.partition("://")[0]

@@ -66,6 +66,7 @@ def add_counts(parts: Iterable[Counts]) -> Counts:
         output_tokens=total["output_tokens"],
         asides=dict(sorted(asides.items())),
         aside_tokens=total["aside_tokens"],
+        unused_tokens=total["unused_tokens"],
         given=total["given"],
     )
 

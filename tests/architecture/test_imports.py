@@ -8,7 +8,7 @@ PURE = ("schemas", "pipeline.tree")
 EDGES = ("schemas",)
 LOOPS = (
     *("generate", "flight", "judging", "lineage", "passes", "refine", "repair", "seal", "verify"),
-    *("commits", "outlook", "share", "watch"),
+    *("ahead", "commits", "outlook", "share", "watch"),
 )
 BELOW_LOOPS = (
     *("schemas", "pipeline.tree", "pipeline.recipes", "pipeline.plan", "pipeline.curate"),
@@ -16,10 +16,11 @@ BELOW_LOOPS = (
     *("pipeline.storage", "pipeline.pool.pool", "pipeline.pool.workers", "pipeline.pool.tasks"),
     *("pipeline.flight", "pipeline.judging", "pipeline.lineage", "pipeline.passes"),
     *("pipeline.outlook", "pipeline.share", "pipeline.watch", "pipeline.verify.defect"),
-    "pipeline.commits",
+    *("pipeline.ahead", "pipeline.commits"),
 )
 TRAINS = (*PURE, "pipeline.dialects", "pipeline.storage", "pipeline.engines.weights")
-SHOWS = ("schemas", "pipeline.intervals", "pipeline.plots")
+SHOWS = ("schemas", "pipeline.intervals", "pipeline.plots", "pipeline.page")
+REPORTS = (*PURE, "pipeline.plan", "pipeline.claims", "pipeline.curate", "pipeline.storage")
 
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "schemas": (),
@@ -29,14 +30,19 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pipeline.plan": PURE,
     "pipeline.curate": PURE,
     "pipeline.claims": ("schemas",),
+    "pipeline.metrics": ("schemas",),
     "pipeline.dialects": EDGES,
     "pipeline.engines": EDGES,
     "pipeline.embedders": EDGES,
     "pipeline.storage": EDGES,
-    "pipeline.pool": ("schemas", "pipeline.engines.engine"),
-    "pipeline.report": (*PURE, "pipeline.plan", "pipeline.claims", "pipeline.storage"),
+    "pipeline.pool": ("schemas", "pipeline.engines.engine", "pipeline.metrics"),
+    "pipeline.report": REPORTS,
+    "pipeline.report.page": ("schemas", "pipeline.report", "pipeline.page"),
+    "pipeline.card": PURE,
+    "pipeline.view": (*PURE, "pipeline.curate", "pipeline.storage", "pipeline.report"),
     "pipeline.intervals": ("schemas",),
     "pipeline.plots": (),
+    "pipeline.page": ("pipeline.plots",),
     "pipeline.sft": TRAINS,
     "pipeline.retention": (*TRAINS, *SHOWS, "pipeline.sft", "pipeline.curate"),
     "pipeline.experiment": SHOWS,
@@ -63,10 +69,11 @@ ONLY_IN = {
     "lm_eval": ("pipeline.retention",),
     "fsspec": ("pipeline.storage",),
     "s3fs": ("pipeline.storage",),
+    "huggingface_hub": ("pipeline.storage",),
     "ray": ("pipeline.pool", "jobs.training.ray", "jobs.launch.ray_client"),
     "model2vec": ("pipeline.embedders",),
     "sentence_transformers": ("pipeline.embedders",),
-    "py3langid": ("pipeline.curate.filters",),
+    "py3langid": ("pipeline.curate.languages",),
     "better_profanity": ("pipeline.curate.filters",),
     "transformers": (
         "pipeline.dialects",

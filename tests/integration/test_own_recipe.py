@@ -68,7 +68,7 @@ def test_own_recipe_grows_and_all_commands_know_its_run(grown, sealed):
     assert verified.returncode == 0, verified.stdout + verified.stderr
     exported = arborist(grown, "export", *OF_RUN, "--out", "messages")
     assert exported.returncode == 0, exported.stderr
-    rows = pq.read_table(grown / "messages").to_pylist()
+    rows = pq.read_table(list((grown / "messages").glob("*.parquet"))).to_pylist()
     assert rows
     for row in rows:
         roles = [message["role"] for message in row["messages"]]

@@ -139,7 +139,8 @@ def exported(library: Library) -> dict[str, list[list[str]]]:
     """The conversations that count, by our own export."""
     import pyarrow.dataset as ds
 
-    table = ds.dataset(library.folder / "runs" / "messages", format="parquet").to_table()
+    files = sorted((library.folder / "runs" / "messages").glob("*.parquet"))
+    table = ds.dataset(files, format="parquet").to_table()
     return {
         row["leaf_id"]: [[said["role"], said["content"]] for said in row["messages"]]
         for row in table.to_pylist()

@@ -8,17 +8,14 @@ first 4,000 characters; NaN for a text without letters.
 """
 
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 
 from pipeline.curate.filters.filter import Filter, Mask, score
+from pipeline.curate.languages import READ_CHARS, identifier
 from pipeline.curate.reading import Reading
 from schemas.filter_spec import LanguageSpec
 from schemas.measures import Measures
-
-_READ_CHARS = 4000
 
 
 def _columns(entries: Sequence[LanguageSpec]) -> tuple[str, ...]:
@@ -30,18 +27,11 @@ def _codes(entries: Sequence[LanguageSpec]) -> list[str]:
 
 
 def _measure(reading: Reading, entries: Sequence[LanguageSpec]) -> tuple[float, ...]:
-    codes, text = _codes(entries), reading.turn.text[:_READ_CHARS]
+    codes, text = _codes(entries), reading.turn.text[:READ_CHARS]
     if not any(map(str.isalpha, text)):
         return (reading.num_chars, *(float("nan") for _ in codes))
-    found = dict(_identifier().rank(text))
+    found = dict(identifier().rank(text))
     return (reading.num_chars, *(found[code] for code in codes))
-
-
-@cache
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def _drops(measures: Measures, spec: LanguageSpec) -> Mask:

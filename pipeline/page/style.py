@@ -1,4 +1,4 @@
-"""How the page looks, in light and in dark, on a desk and on a phone."""
+"""How pages look, in light and in dark, on a desk and on a phone."""
 
 STYLE = """
 :root {
