@@ -27,7 +27,8 @@ VOID = {"meta", "br"}
 
 
 class Checker(HTMLParser):
-    """Whether all that is opened is closed, in order, and what is loaded."""
+    """Whether all that is opened is closed, in order, and what is loaded; every row of a table has
+    as many cells as its head."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -36,8 +37,15 @@ class Checker(HTMLParser):
         self.links: list[str] = []
         self.loads: list[str] = []
         self.text: list[str] = []
+        self.cells: list[int] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "table":
+            self.cells = []
+        elif tag == "tr":
+            self.cells.append(0)
+        elif tag in ("td", "th"):
+            self.cells[-1] += 1
         named = dict(attrs)
         self.ids += [named["id"] or ""] if "id" in named and tag == "h2" else []
         self.links += [named["href"] or ""] if tag == "a" else []
@@ -48,6 +56,7 @@ class Checker(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        assert tag != "table" or len(set(self.cells)) == 1, f"cells by row: {self.cells}"
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)

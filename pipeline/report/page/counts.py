@@ -115,7 +115,6 @@ def course_section(report: RunReport) -> Iterator[str]:
         "about them",
         "in vain",
         "busy",
-        "tokens/s",
     ]
     by_level = {level.level: level for level in report.levels}
     yield table(
