@@ -5,6 +5,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import sys
 import textwrap
 import threading
@@ -15,6 +16,9 @@ from schemas.secrets import redacted
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 """What would move the cursor of a terminal, in words taken from files."""
+
+_WIDTH = 100
+"""Of a paragraph, where there is room."""
 
 ENGINE_THREAD = "engine-"
 """What the threads of engines in this process are named by."""
@@ -92,9 +96,13 @@ def _write_all_texts() -> None:
 
 
 def _paragraph(text: str) -> str:
-    """As wide as a terminal, with paths left whole so that they can be copied."""
+    """No wider than the terminal, with paths left whole so that they can be copied."""
+    columns = shutil.get_terminal_size().columns if sys.stderr.isatty() else _WIDTH
     wrapper = textwrap.TextWrapper(
-        100, initial_indent="arborist: ", break_long_words=False, break_on_hyphens=False
+        max(20, min(_WIDTH, columns)),
+        initial_indent="arborist: ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return wrapper.fill(_CONTROL.sub("?", redacted(text)))
 

@@ -1,6 +1,7 @@
 """The command: exit codes, and one paragraph instead of a traceback."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from schemas.fingerprint import canonical, digest, run_id_of
 from schemas.manifest import FORMAT_VERSION
 from tests.builders import make_spec, write_spec
 from tests.packaged import specs_with
+from tests.terminals import terminal
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -217,6 +219,16 @@ def test_too_many_failures_end_with_one_and_say_how_to_go_on(tmp_path, command):
     result = command("generate", file, *SCRIPTED)
     assert result.code == 1
     assert "max_failed_share" in result.said and "same command again" in result.said
+
+
+@pytest.mark.parametrize(("columns", "widest"), [(60, 60), (200, 100)])
+def test_errors_are_no_wider_than_the_terminal(tmp_path, monkeypatch, columns, widest):
+    monkeypatch.chdir(tmp_path)
+    with terminal(monkeypatch, columns) as (err, said), monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", err)
+        assert main(["status", "nowhere"]) == 2
+    lengths = [len(line) for line in said[0].splitlines()]
+    assert widest - 20 < max(lengths) <= widest
 
 
 def test_long_words_are_not_broken(tmp_path, command):
