@@ -17,6 +17,7 @@ from rich.live import Live
 
 from jobs.gauging import Gauging
 from jobs.live_view import View, left_text, standing_text
+from jobs.screen import can_redraw
 from jobs.stop_switch import StopSwitch
 from jobs.wave_lines import WaveLines
 from pipeline.pool.pool import PoolStats
@@ -57,7 +58,7 @@ class Progress:
     def showing(self) -> Iterator[None]:
         """Draw while inside, if `out` is a terminal that can be drawn on."""
         console = Console(file=self._out)
-        if not self._out.isatty() or console.is_dumb_terminal:
+        if not can_redraw(console, self._out):
             try:
                 yield
             finally:

@@ -8,7 +8,7 @@ from typing import TextIO
 
 import pytest
 
-_DECIDES = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+_DECIDES = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JPY_PARENT_PID")
 """Variables by which programs take a terminal for another one than it is."""
 
 

@@ -201,8 +201,13 @@ def test_terminal_is_drawn_on_in_colour_and_without_where_not_wanted(monkeypatch
         assert "wave 000000 committed" not in said
 
 
-def test_terminal_that_cannot_be_drawn_on_gets_lines(monkeypatch):
-    said = seen_in(monkeypatch, TERM="dumb")
+NOTEBOOK = {"TERM": "xterm-color", "FORCE_COLOR": "1", "JPY_PARENT_PID": "1"}
+"""What a kernel of Jupyter runs a command in: a terminal, for what only appends."""
+
+
+@pytest.mark.parametrize("given", [{"TERM": "dumb"}, NOTEBOOK])
+def test_terminal_that_cannot_be_drawn_on_gets_lines(monkeypatch, given):
+    said = seen_in(monkeypatch, **given)
     assert "\x1b" not in said
     assert "wave 000000 committed" in said
 

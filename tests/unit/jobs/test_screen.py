@@ -25,11 +25,14 @@ def test_looks_are_printed_one_below_another_where_nothing_can_be_drawn(capsys):
     assert capsys.readouterr().out == "".join(f"look {i} [bold]\n" for i in range(3))
 
 
-@pytest.mark.parametrize("redraws", [True, False])
-def test_terminal_shows_one_look_in_the_place_of_another(redraws: bool, monkeypatch):
-    with terminal(monkeypatch) as (out, told), monkeypatch.context() as patch:
+@pytest.mark.parametrize(
+    ("redraws", "environment", "times"),
+    [(True, {}, 2), (False, {}, 0), (True, {"JPY_PARENT_PID": "1"}, 0)],
+)
+def test_terminal_shows_one_look_in_the_place_of_another(redraws, environment, times, monkeypatch):
+    with terminal(monkeypatch, **environment) as (out, told), monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", out)
         refreshed(looks(2), 0.001, redraws=redraws)
     [said] = told
     assert [word in said for word in ("look 0 [bold]", "look 1 [bold]")] == [True, True]
-    assert len(re.findall(r"\x1b\[2J", said)) == (2 if redraws else 0)
+    assert len(re.findall(r"\x1b\[2J", said)) == times
