@@ -178,6 +178,18 @@ def test_duplicates_stand_beside_their_keepers(page):
     assert page.count("#beside mark") == 2
 
 
+def test_filters_begin_with_a_score_that_tells_turns_apart(page, viewed):
+    scores = ask(viewed, "scores")["scores"]
+    telling = {
+        f"{score['score']} · {score['role']}"
+        for score in scores
+        if score["limits"] and score["low"] < score["high"]
+    }
+    assert 0 < len(telling) < len(scores)
+    page.go("#/filters", "filters")
+    assert page.run("document.querySelector('#score').value") in telling
+
+
 def test_slider_tells_what_would_fall(page):
     page.go("#/filters", "filters")
     page.run(

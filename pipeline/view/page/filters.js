@@ -15,7 +15,9 @@ export async function filters(place, [chosen = ""], signal) {
     : "No scores are stored in this run.";
   if (!scores.length) return;
   const name = (score) => `${score.score} · ${score.role}`;
-  const sorted = [...scores].sort((a, b) => b.limits.length - a.limits.length);
+  // First those by which turns are judged, and of these the ones that tell turns apart.
+  const rank = (score) => (score.limits.length ? 2 : 0) + (score.low < score.high ? 1 : 0);
+  const sorted = [...scores].sort((a, b) => rank(b) - rank(a));
   const pick = h("select", { id: "score", "aria-label": "Score" },
     sorted.map((score) => h("option", { value: name(score), selected: name(score) === chosen }, `${name(score)}${score.limits.length ? ` (${score.limits[0].filter})` : ""}`)));
   const panel = h("div", { class: "card", id: "panel" });

@@ -40,7 +40,7 @@ function text({ pieces, keeper, node: said }) {
   const plain = h("div", { class: "card said big", id: "text" }, said.text || "(no text)");
   if (!pieces || !pieces.length) return keeper ? null : plain;
   const spelled = pieces[0][0] !== null;
-  const key = h("p", { class: "soft" }, "The darker a token, the less likely the model found it.");
+  const key = h("p", { class: "soft" }, "The redder a token, the less likely the model found it.");
   if (spelled) return [h("div", { class: "card said big", id: "text" }, pieces.map(shaded)), key];
   return [keeper ? null : plain, h("details", { class: "card" }, h("summary", {}, "Tokens by id"),
     h("div", { class: "said mono" }, pieces.map(shaded)), key)];
