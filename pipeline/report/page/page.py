@@ -47,7 +47,9 @@ def page(reports: Sequence[RunReport]) -> str:
 
 
 def _body(reports: Sequence[RunReport]) -> Iterator[str]:
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in _SECTIONS)
+    both = [("compared", "Side by side")] if len(reports) > 1 else []
+    named = [*both, *((name, title) for name, title, _ in _SECTIONS)]
+    links = "".join(f'<a href="#{name}">{title}</a>' for name, title in named)
     yield from _beside(reports, glance)
     if not can_draw():
         yield f'<p class="note">{prose(_NO_PLOTS)}</p>'
