@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pipeline.metrics.meter import Meter, NoMeter
 from pipeline.metrics.rates import Rate, Totals
 from pipeline.metrics.tell import Gauged, Teller
+from pipeline.metrics.uses import Uses
 from pipeline.pool.pool import PoolStats
 from pipeline.report.status import Status
 from schemas.claim import Headway
+from schemas.engine_use import EngineUse
 from schemas.execution_spec import BudgetSpec
 from schemas.manifest import Manifest
 
@@ -32,6 +34,7 @@ class Gauging:
         self._retries, self._budget, self._clock = retries, budget or BudgetSpec(), clock
         self._teller = Teller(NoMeter())
         self._totals, self._rate = Totals(), Rate()
+        self._uses = Uses(clock())
         self._waves = self._asked = self._failed = 0
         self._told = float("-inf")
         self._last: tuple[PoolStats, int, Callable[[], Status]] | None = None
@@ -44,7 +47,7 @@ class Gauging:
     @contextmanager
     def telling(self, meter: Meter) -> Iterator[None]:
         """Inside, there are engines, and a meter to tell."""
-        self._teller.meter = meter
+        self._teller.meter, self._uses = meter, Uses(self._clock())
         try:
             yield
         finally:
@@ -61,6 +64,10 @@ class Gauging:
     def tokens_per_s(self) -> float | None:
         """What engines sampled within the last minute; None while that cannot be told."""
         return self._rate.per_s
+
+    def uses(self) -> tuple[EngineUse, ...]:
+        """What each engine did since engines were loaded last."""
+        return self._uses.found()
 
     def headway(self) -> Headway | None:
         """How it gets on; None while there are no engines. For any thread."""
@@ -90,6 +97,7 @@ class Gauging:
     def _look(self, stats: PoolStats, open_waves: int, status: Callable[[], Status]) -> None:
         now = self._clock()
         self._totals.see(stats.engines)
+        self._uses.see(now, stats.engines)
         self._told = now
         self._rate.see(now, self._totals.tokens.sampled)
         headway = self._as_headway(stats, open_waves)

@@ -5,6 +5,7 @@ import json
 import logging
 import secrets
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from typing import NamedTuple, TextIO
@@ -27,11 +28,13 @@ from pipeline.report.status import Status, Tally
 from pipeline.seal import seal
 from pipeline.share import Clocks, Share
 from pipeline.storage.claims import sweep_claims
+from pipeline.storage.engine_uses import write_uses
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import join, open_store, prove_create, retries_of
 from pipeline.storage.runs import create_run
 from pipeline.storage.snapshots import latest, sweep_orphans
 from pipeline.storage.store import Store
+from schemas.engine_use import EnginesUsed
 from schemas.execution_spec import RunSpec
 from schemas.manifest import Manifest, Snapshot, Software
 from schemas.records import EngineReport
@@ -196,17 +199,38 @@ class Growth(NamedTuple):
         where = self.ledger.store.location
         progress.say(f"run {where}: {state}, attempt {self.attempt}; loading engines")
         pool, workers = make_pool(self.spec, run_file), make_workers(self.spec, run_file)
+        began = time.monotonic()
         try:
             with progress.switch.at_once():
                 pool.start()
                 workers.start()
             _note_other_software(known, pool.reports(), progress)
             meter = make_meter(self.spec, run_file, self.attempt)
-            with progress.gauging.telling(meter), progress.showing():
+            with (
+                self._recorded(loading_s=time.monotonic() - began),
+                progress.gauging.telling(meter),
+                progress.showing(),
+            ):
                 yield Hands(pool, workers, self.resolved.plant)
         finally:
             workers.close()
             pool.close(progress.switch.patience_s)
+
+    @contextmanager
+    def _recorded(self, *, loading_s: float) -> Iterator[None]:
+        """What engines do inside is left in the run's location afterwards."""
+        began_at = time.time()
+        try:
+            yield
+        finally:
+            used = EnginesUsed(
+                run_id=self.resolved.run_file.run_id,
+                attempt=self.attempt,
+                began_at=began_at,
+                loading_s=loading_s,
+                engines=self.progress.gauging.uses(),
+            )
+            write_uses(self.ledger.store, used)
 
 
 def _warnings(resolved: Resolved) -> Iterator[str]:

@@ -9,12 +9,14 @@ import yaml
 from jobs.report_licence import licences
 from jobs.status import Standing
 from jobs.wiring import is_rehearsal
+from pipeline.report.engines import Engines
 from schemas.execution_spec import RunSpec
 from schemas.fingerprint import ModelIdentity
 from schemas.manifest import Manifest, RunFile, Software
 from schemas.secrets import redacted
 
 _DIGEST_CHARS = 16
+_SHOWN = 10
 
 
 def spec_yaml(run_file: RunFile) -> str:
@@ -74,17 +76,18 @@ def commands(standing: Standing, run_file: RunFile) -> tuple[str, ...]:
     return (*lines, f"arborist verify {where}", f"arborist report {where}")
 
 
-def unknown(manifests: Sequence[Manifest], standing: Standing) -> Iterator[str]:
-    """What the ledger does not hold, in sentences."""
-    yield (
-        "How much of the prompts engines found in their prefix cache: manifests do not hold it. "
-        "Above is what a large enough cache could serve."
-    )
-    yield (
-        "What each engine did between a wave's start and its commit: manifests hold both moments, "
-        "so uptime is that of attempts, not of single engines, and loading a model before the "
-        "first wave is not in it."
-    )
+def unknown(manifests: Sequence[Manifest], standing: Standing, engines: Engines) -> Iterator[str]:
+    """What neither the ledger nor drivers hold, in sentences."""
+    if engines.silent:
+        named = ", ".join(engines.silent[:_SHOWN])
+        more = len(engines.silent) - _SHOWN
+        yield (
+            "What engines did, and what they found in their prefix caches, in attempt "
+            f"{named}{f' and {more:,} more' if more > 0 else ''}: a driver records it when it "
+            "lets its engines go, so not while it is at work, and not where it was killed."
+        )
+    if engines.times and engines.cached_share is None:
+        yield "What prefix caches saved: these engines did not count the prompts that they read."
     if not any(manifest.gpus for manifest in manifests):
         yield "GPU hours: no engine of the run held a GPU that is known, as on CPUs or on servers."
     if standing.repairs:

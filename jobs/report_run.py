@@ -10,9 +10,11 @@ from jobs.wiring import is_rehearsal
 from pipeline.report.content import Header, RunReport
 from pipeline.report.course import course_of
 from pipeline.report.dialogues import Dialogues, dialogues_of
+from pipeline.report.engines import engines_of
 from pipeline.report.foretold import guesses_of
 from pipeline.report.funnel import together
 from pipeline.report.prompts import prompts_of
+from pipeline.storage.engine_uses import read_uses
 from pipeline.storage.store import Store
 from schemas.execution_spec import RunSpec
 from schemas.secrets import redacted
@@ -26,12 +28,15 @@ def read_report(store: Store, spec: RunSpec | None, *, seed: int) -> RunReport:
     standing, levels = found.standing, tuple(levels_of(found))
     topics, vectors_by = topics_in(found)
     pilot, status = standing.pilot, standing.status
+    attempts = (manifest.attempt for manifest in found.manifests)
+    engines = engines_of(read_uses(store), attempts)
     lengths = {level.level: level.lengths.mean for level in levels if level.lengths}
     return RunReport(
         header=_header(found),
         funnel=together(level.funnel for level in levels),
         levels=levels,
         course=course_of(found.manifests),
+        engines=engines,
         guesses=tuple(guesses_of(pilot, status, done=standing.sealed)) if pilot else (),
         pilot_candidates=pilot.pilot_candidates if pilot else None,
         prompts=prompts_of(status.levels, lengths),
@@ -45,7 +50,7 @@ def read_report(store: Store, spec: RunSpec | None, *, seed: int) -> RunReport:
         spec=spec_yaml(found.run_file),
         facts=facts(found.run_file, found.snapshot.software, spec),
         commands=commands(standing, found.run_file),
-        unknown=tuple(unknown(found.manifests, standing)),
+        unknown=tuple(unknown(found.manifests, standing, engines)),
     )
 
 

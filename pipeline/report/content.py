@@ -7,6 +7,7 @@ from pipeline.curate.languages import Languages
 from pipeline.report.course import Course
 from pipeline.report.dialogues import Dialogues
 from pipeline.report.diversity import Diversity
+from pipeline.report.engines import Engines
 from pipeline.report.foretold import Guess
 from pipeline.report.funnel import Funnel
 from pipeline.report.lengths import Lengths
@@ -84,6 +85,7 @@ class RunReport:
     funnel: Funnel
     levels: tuple[LevelReport, ...]
     course: Course
+    engines: Engines
     guesses: tuple[Guess, ...]
     pilot_candidates: int | None
     prompts: Prompts
@@ -123,6 +125,7 @@ def _run_json(report: RunReport) -> dict[str, Any]:
     plain["tokens"] = report.tokens
     plain["tokens_per_s"] = report.tokens / report.course.busy_s if report.course.busy_s else 0.0
     plain["prompts"]["reusable"] = report.prompts.reusable
+    _add_engines(report.engines, plain["engines"])
     plain["funnel"]["steps"] = [asdict(step) for step in report.funnel.steps()]
     for guess, shown in zip(report.guesses, plain["guesses"], strict=True):
         shown |= {"off": guess.off, "within": guess.within}
@@ -132,3 +135,9 @@ def _run_json(report: RunReport) -> dict[str, Any]:
         shown["busy_share"] = attempt.busy_share
     del plain["course"]["bars"]
     return plain
+
+
+def _add_engines(engines: Engines, shown: dict[str, Any]) -> None:
+    shown |= {"cached_share": engines.cached_share, "work_share": engines.work_share}
+    for time, told in zip(engines.times, shown["times"], strict=True):
+        told["engines"] = [one.model_dump() for one in time.engines]

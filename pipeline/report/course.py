@@ -1,7 +1,6 @@
 """When everything happened, by what manifests hold: levels, their tails, attempts and their GPUs.
 
-Manifests know when a wave was begun and committed. What an engine did meanwhile, and how much of
-its prompts it found in its cache, they do not say.
+Manifests know when a wave was begun and committed. What an engine did meanwhile, they do not say.
 """
 
 from collections import defaultdict

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,8 +12,11 @@ from xml.etree import ElementTree
 import pytest
 
 from jobs.cli import main
+from jobs.generate import generate
+from jobs.wiring import resolve
 from pipeline.report.page import chart
 from pipeline.storage.estimates import write_estimate
+from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import open_store
 from pipeline.storage.runs import open_run
 from pipeline.storage.store import Store
@@ -196,7 +200,7 @@ def test_report_of_two_runs_shows_them_side_by_side(
     told = reported(capsys, *folders, "--out", str(tmp_path))
     assert [run["header"]["recipe"] for run in told["runs"]] == ["tg-sft", "context-free"]
     page = checked(tmp_path / "report.html")
-    assert "compared" in page.ids
+    assert set(page.links) == {f"#{name}" for name in page.ids} and "compared" in page.ids
     assert "Side by side" in page.text and "tokens sampled" in page.text
 
 
@@ -266,6 +270,34 @@ def test_report_sets_the_pilot_beside_what_came(
     assert told["candidates"]["off"] == pytest.approx(asked / 100 - 1)
     assert told["candidates"]["within"] and not told["kept"]["within"]
     assert "a pilot of 40 candidates" in "".join(checked(tmp_path / "report.html").text)
+
+
+def test_report_tells_what_engines_did_and_in_which_attempts_nobody_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = make_spec(location=str(tmp_path / "runs"), scripted=HABITS)
+    where = str(tmp_path / "runs" / resolve(spec).run_file.run_id)
+    with pytest.raises(Interrupted):
+        run_scripted(open_store(where), spec, "killed", watch=Bystander(stop_after=1))
+    done = generate(spec, StringIO())
+    (run,) = reported(capsys, where, "--out", str(tmp_path))["runs"]
+    engines = run["engines"]
+    assert engines["silent"] == ["killed"]
+    (time,) = engines["times"]
+    assert 0 < time["cached_tokens"] < time["prompt_tokens"]
+    assert engines["cached_share"] == time["cached_tokens"] / time["prompt_tokens"]
+    assert time["sampled_tokens"] >= sum(
+        manifest.counts.output_tokens
+        for manifest in Ledger(done.store).all().values()
+        if manifest.attempt == time["attempt"]
+    )
+    assert [one["name"] for one in time["engines"]] == ["main-0"]
+    assert 0 < time["at_work_s"] <= time["up_s"] and time["loading_s"] > 0
+    assert "in attempt killed:" in " ".join(run["unknown"])
+    said = "".join(checked(tmp_path / "report.html").text)
+    assert f"{engines['cached_share']:.1%} cached" in said and "Engines" in said
+    both = reported(capsys, where, where, "--out", str(tmp_path))["runs"]
+    assert [one["engines"] for one in both] == [engines, engines]
 
 
 def test_report_looks_licences_up_where_the_spec_says(

@@ -9,7 +9,7 @@ from pipeline.report.page.words import count, figure, share, span, table
 
 Measure = Callable[[LevelReport], float | None]
 
-_FIGURES: tuple[tuple[str, Callable[[RunReport], float], Callable[[float], str]], ...] = (
+_FIGURES: tuple[tuple[str, Callable[[RunReport], float | None], Callable[[float], str]], ...] = (
     ("asked for", lambda r: r.funnel.asked, count),
     ("kept share", lambda r: r.funnel.kept / max(1, r.funnel.asked), share),
     ("failed", lambda r: sum(r.funnel.failed.values()), count),
@@ -24,6 +24,8 @@ _FIGURES: tuple[tuple[str, Callable[[RunReport], float], Callable[[float], str]]
     ("tokens a busy second", lambda r: r.tokens / max(1e-9, r.course.busy_s), figure),
     ("GPU hours", lambda r: r.course.gpu_hours, figure),
     ("prompt tokens shared", lambda r: r.prompts.reusable, share),
+    ("prompt tokens from cache", lambda r: r.engines.cached_share, share),
+    ("engines with work", lambda r: r.engines.work_share, share),
     ("waves in flight", lambda r: r.course.in_flight, figure),
     ("evenness of topics", lambda r: r.topics.even if r.topics else 0.0, figure),
 )
@@ -46,7 +48,7 @@ def comparison(reports: Sequence[RunReport]) -> Iterator[str]:
     yield table(
         ["", *map(escape, names), "ratio"],
         (
-            [name, *(told(measure(report)) for report in reports), _ratio(measure, reports)]
+            [name, *(_told(measure(report), told) for report in reports), _ratio(measure, reports)]
             for name, measure, told in _FIGURES
         ),
     )
@@ -70,10 +72,14 @@ def names_of(reports: Sequence[RunReport]) -> list[str]:
     return [f"{report.header.name} {report.header.run_id}" for report in reports]
 
 
-def _ratio(measure: Callable[[RunReport], float], reports: Sequence[RunReport]) -> str:
+def _told(value: float | None, words: Callable[[float], str]) -> str:
+    return "" if value is None else words(value)
+
+
+def _ratio(measure: Callable[[RunReport], float | None], reports: Sequence[RunReport]) -> str:
     """The second to the first."""
     first, second = (measure(report) for report in reports)
-    return f"{second / first:.2f}" if first else ""
+    return f"{second / first:.2f}" if first and second is not None else ""
 
 
 def _values(measure: Measure, reports: Sequence[RunReport]) -> list[list[float | None]]:

@@ -7,6 +7,7 @@ from html import escape
 
 from pipeline.page.elements import MINUS, prose
 from pipeline.report.content import LevelReport, RunReport
+from pipeline.report.engines import Engines
 from pipeline.report.foretold import Guess
 from pipeline.report.funnel import Funnel
 from pipeline.report.page.charts_of_counts import (
@@ -36,13 +37,18 @@ def glance(report: RunReport) -> Iterator[str]:
         ("tokens sampled", count(report.tokens), f"{figure(speed)} a second"),
         ("busy", span(course.busy_s), f"{plural(head.attempts, 'attempt')}"),
         ("language", _language(report), "the most frequent, of sampled turns"),
-        ("prompt tokens", count(report.prompts.tokens), f"{share(report.prompts.reusable)} shared"),
+        ("prompt tokens", count(report.prompts.tokens), _cached(report)),
     )
     shown = "".join(
         f'<div class="tile"><strong>{name}</strong><b>{value}</b><small>{note}</small></div>'
         for name, value, note in tiles
     )
     yield f'<div class="tiles">{shown}</div>'
+
+
+def _cached(report: RunReport) -> str:
+    found = report.engines.cached_share
+    return f"{share(report.prompts.reusable)} shared" if found is None else f"{share(found)} cached"
 
 
 def _language(report: RunReport) -> str:
@@ -153,7 +159,7 @@ def course_section(report: RunReport) -> Iterator[str]:
 
 
 def _attempts(report: RunReport) -> Iterator[str]:
-    yield "<h3>Attempts and their engines</h3>"
+    yield "<h3>Attempts</h3>"
     yield table(
         ["attempt", "began (UTC)", "waves", "tokens", "up", "busy", "share", "GPUs", "GPU hours"],
         (
@@ -172,8 +178,44 @@ def _attempts(report: RunReport) -> Iterator[str]:
         ),
         texts=2,
     )
+    yield from _engines(report.engines)
     cannot = "".join(f"<li>{prose(sentence)}</li>" for sentence in report.unknown)
-    yield f'<p class="soft">What cannot be known:</p><ul class="soft">{cannot}</ul>'
+    if cannot:
+        yield f'<p class="soft">What cannot be known:</p><ul class="soft">{cannot}</ul>'
+
+
+def _engines(engines: Engines) -> Iterator[str]:
+    if not engines.times:
+        return
+    yield "<h3>Engines</h3>"
+    yield table(
+        [
+            *("attempt", "loaded (UTC)", "engines", "loading", "up", "shortest", "with work"),
+            *("prompt tokens", "from cache", "tokens"),
+        ],
+        (
+            [
+                escape(one.attempt),
+                _moment(one.began_at),
+                count(len(one.engines)),
+                span(one.loading_s),
+                span(one.up_s),
+                span(one.least_up_s),
+                share(one.at_work_s, one.up_s),
+                count(one.prompt_tokens),
+                share(one.cached_tokens, one.prompt_tokens),
+                count(one.sampled_tokens),
+            ]
+            for one in engines.times
+        ),
+        texts=2,
+    )
+    yield (
+        '<p class="soft">As drivers saw their engines, once a second. Up: of all engines '
+        "together, from when they had loaded until they were let go; shortest: of the one that "
+        "was there for the shortest time. Tokens that end turns are counted here, and those of "
+        "requests that were lost.</p>"
+    )
 
 
 def _moment(seconds: float) -> str:

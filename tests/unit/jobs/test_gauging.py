@@ -84,6 +84,25 @@ def test_headway_is_there_while_engines_are():
     assert gauging.headway() is None and gauging.tokens_per_s is None
 
 
+def test_each_engine_is_known_by_how_long_it_was_there_and_what_it_did():
+    time = Time()
+    gauging = Gauging(clock=time)
+    busy = EngineStats(running=3, tokens=50, prompt_tokens=100, cached_tokens=60)
+    with gauging.telling(Notes()):
+        for engines in ({"a": busy}, {"a": busy, "b": EngineStats()}, {"b": EngineStats()}):
+            time.now += 10.0
+            gauging.seen(PoolStats(engines=engines), 1, status)
+        # Another one has begun under the same name, and counts from nothing.
+        time.now += 10.0
+        gauging.seen(PoolStats(engines={"a": busy._replace(prompt_tokens=7)}), 1, status)
+    one, other = gauging.uses()
+    assert (one.name, one.up_s, one.at_work_s) == ("a", 30, 30)
+    assert (one.prompt_tokens, one.cached_tokens, one.sampled_tokens) == (107, 120, 100)
+    assert (other.name, other.up_s, other.at_work_s, other.prompt_tokens) == ("b", 20, 0, 0)
+    with gauging.telling(Notes()):
+        assert gauging.uses() == ()
+
+
 def test_time_left_follows_the_speed_of_late_until_others_make_waves_too():
     time = Time()
     gauging = Gauging(clock=time)
