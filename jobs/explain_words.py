@@ -30,7 +30,7 @@ class Explained:
     @property
     def fanout(self) -> int:
         """How many children of its parent are kept, at most."""
-        return self.run.recipe.rule(self.run.spec, self.story.turn.level).fanout
+        return self.run.rule(self.story.turn.level).fanout
 
     @property
     def model(self) -> str | None:
@@ -53,7 +53,7 @@ class Explained:
 
     def say(self, level: int) -> str | None:
         """What the run itself says before a turn of a level."""
-        return self.run.recipe.rule(self.run.spec, level).say if level else None
+        return self.run.rule(level).say if level else None
 
 
 def in_words(explained: Explained) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import NamedTuple, TextIO
 
 from jobs.curation import make_workers
+from jobs.garbage import collect_seldom
 from jobs.gauging import Gauging
 from jobs.json_output import kept_for_json
 from jobs.live_view import tokens_beside
@@ -57,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Generate."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    collect_seldom()
     spec = load_spec(args.spec)
     if args.engine:
         spec = rehearsal(spec)

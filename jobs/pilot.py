@@ -70,7 +70,7 @@ def pilot_of(store: Store) -> Pilot:
         wave = WaveId.parse(name)
         rows = wave_rows(read_wave(store, manifest.shards))
         families[wave.level] += _families(run, wave, rows)
-        by_group = _sampled(run.recipe.rule(run.spec, wave.level), rows)
+        by_group = _sampled(run.rule(wave.level), rows)
         sampled[wave.level].update(by_group)
         for group in by_group:
             busy[group].add(manifest.started_at, manifest.finished_at)
@@ -93,7 +93,7 @@ def _families(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[Family]:
     """The children of each parent of a wave, judged as if there were room for all of them."""
     places = [i for i, node in enumerate(rows.nodes) if node.candidate.origin != "given"]
     sampled = [rows.nodes[i].candidate for i in places]
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     measures = rows.measures.take(np.array(places, dtype=np.intp))
     verdicts = verdicts_of(run, replace(rule, fanout=rule.asked), sampled, measures)
     about = _tokens_about(rows.asides)

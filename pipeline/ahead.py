@@ -9,6 +9,7 @@ None of this decides rows: a request is a function of its parent alone, and what
 a parent that turns out to differ is asked for again.
 """
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy as np
 
 from pipeline.flight import OpenWave
 from pipeline.pool.pool import Pool
-from pipeline.tree.expand import attach, expand
+from pipeline.tree.expand import expand, fill, place_of, writer_of
 from pipeline.tree.frontier import Parent, frontier_of
 from pipeline.tree.identity import node_id
 from pipeline.tree.recipe import LevelRule
@@ -87,9 +88,14 @@ class Ahead:
         while room > 0 and self._ripe:
             parent, turns = next(iter(self._ripe.items()))
             family = self._families[parent]
-            if not turns or not self._pays(family):
-                del self._ripe[parent]
-            elif below := self._below(family, turns.pop()):
+            del self._ripe[parent]
+            if not self._pays(family):
+                continue
+            asked_each = self._run.rule(len(family.parent.path) + 2).asked
+            fitting = math.ceil(room / asked_each)
+            if turns[fitting:]:
+                self._ripe[parent] = turns[fitting:]
+            for below in self._below(family, turns[:fitting]):
                 self._families[below.parent.node_id] = below
                 asked.append(below.request)
                 self.outstanding += below.missing
@@ -175,22 +181,33 @@ class Ahead:
 
     # What is asked ahead.
 
-    def _below(self, family: _Family, turn: Completion) -> _Family | None:
-        """A turn as the parent of children, if they should be asked for ahead."""
-        run, above = self._run, family.parent
-        rule = self._rule(family)
-        request = family.request.only(turn.key.child_index)
-        turns = attach(run, [above], [request], {turn.key: turn}, rule)
-        if self._is_cut_off(turns[0]):
-            return None
-        if turns[0].node_id in self._families or turns[0].node_id in self._vain:
-            return None
-        for parent in frontier_of(run, [above], turns):
-            wave = f"{family.request.wave}.ahead"
-            next_rule = run.recipe.rule(run.spec, len(parent.path) + 1)
-            below = expand(run, wave, [parent], next_rule)[0]
-            return _Family(parent, below, self._odds(family), below.n)
-        return None
+    def _below(self, family: _Family, turns: Sequence[Completion]) -> list[_Family]:
+        """Turns as the parents of children, where these should be asked for ahead."""
+        run = self._run
+        written = [turn for turn in self._written(family, turns) if not self._is_cut_off(turn)]
+        parents = [
+            parent
+            for parent in frontier_of(run, [family.parent], written)
+            if parent.node_id not in self._families and parent.node_id not in self._vain
+        ]
+        if not parents:
+            return []
+        odds, wave = self._odds(family), f"{family.request.wave}.ahead"
+        requests = expand(run, wave, parents, run.rule(len(family.parent.path) + 2))
+        return [
+            _Family(parent, request, odds, request.n)
+            for parent, request in zip(parents, requests, strict=True)
+        ]
+
+    def _written(self, family: _Family, turns: Sequence[Completion]) -> list[Candidate]:
+        """As they will be in their wave, but for what they were asked from."""
+        role = self._rule(family).role
+        writer = writer_of(self._run, self._rule(family).group)
+        places = (place_of(self._run, family.parent, turn.key.child_index, role) for turn in turns)
+        return [
+            fill(writer, place, turn, prompt_hash="")
+            for place, turn in zip(places, turns, strict=True)
+        ]
 
     def _pays(self, family: _Family) -> bool:
         """Whether to ask ahead for what is below its turns, as far as they are alike."""
@@ -208,7 +225,7 @@ class Ahead:
         return family.odds * kept / asked
 
     def _rule(self, family: _Family) -> LevelRule:
-        return self._run.recipe.rule(self._run.spec, len(family.parent.path) + 1)
+        return self._run.rule(len(family.parent.path) + 1)
 
     def _is_cut_off(self, turn: Candidate) -> bool:
         """Whether it has no end of its own, where such turns fall."""

@@ -231,7 +231,7 @@ class Attempt:
         return self._pace.has_room(going, self._flight.pending, elsewhere, live=live)
 
     def _open(self, wave: WaveId, now: float) -> None:
-        rule = self._run.recipe.rule(self._run.spec, wave.level)
+        rule = self._run.rule(wave.level)
         parents = self._lineage.parents(wave)
         if not parents:
             raise CorruptData(

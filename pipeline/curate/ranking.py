@@ -1,9 +1,11 @@
-"""Maximal marginal relevance: who of a family is to be kept next.
+"""Who of a family is to be kept next: by maximal marginal relevance, or in row order.
 
-The next one is the one with the largest weight * relevance - (1 - weight) * nearest, where
-nearest is its largest cosine with those kept before it, and 0 for the first; the earliest of
+By relevance, the next one is the one with the largest weight * relevance - (1 - weight) * nearest,
+where nearest is its largest cosine with those kept before it, and 0 for the first; the earliest of
 equals. Without diversity all are worth the same, so they are kept in row order.
 """
+
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +19,51 @@ _OUT = -np.inf
 """The worth of who cannot be kept any more."""
 
 
-class Ranking:
+class Ranking(Protocol):
     """One family; its members are named by their place in it."""
+
+    def best(self) -> int | None:
+        """The next one to be kept; None when nobody is left."""
+        ...
+
+    def keep(self, place: int) -> list[tuple[int, float]]:
+        """Keep one; who is too similar to it, with the cosine, itself perhaps among them."""
+        ...
+
+    def closest(self, place: int) -> tuple[int, float] | None:
+        """Who of those kept is closest to one, with the cosine; None where nothing is known."""
+        ...
+
+    def remove(self, place: int) -> None:
+        """One that was kept or dropped."""
+        ...
+
+
+class InOrder:
+    """Where nothing is known that tells them apart."""
+
+    def __init__(self, closed: npt.NDArray[np.bool_]) -> None:
+        self._left = np.flatnonzero(~closed).tolist()
+
+    def best(self) -> int | None:
+        """The first that is left."""
+        return self._left[0] if self._left else None
+
+    def keep(self, place: int) -> list[tuple[int, float]]:
+        """Nobody is known to be similar."""
+        return []
+
+    def closest(self, place: int) -> tuple[int, float] | None:
+        """Not known."""
+        return None
+
+    def remove(self, place: int) -> None:
+        """One that was kept or dropped."""
+        self._left.remove(place)
+
+
+class ByRelevance:
+    """Marginal relevance, where vectors are known or diversity is asked for."""
 
     def __init__(
         self,

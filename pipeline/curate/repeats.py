@@ -79,7 +79,9 @@ class NearText:
     ) -> None:
         self._texts, self._crowd, self._threshold = texts, crowd, threshold
         self._buckets = Buckets(band_keys(signatures[crowd.rows], crowd.scopes))
-        self._place_of = {row: place for place, row in enumerate(crowd.rows.tolist())}
+        places = self._buckets.rows.tolist()
+        self._place_of = dict(zip(crowd.rows[places].tolist(), places, strict=True))
+        """Of the rows that have neighbours."""
         self._sieve = Sieve(signatures[crowd.rows], threshold)
 
     def of(self, row: int, closed: Closed) -> Iterable[tuple[int, float]]:

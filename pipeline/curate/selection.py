@@ -11,7 +11,7 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.curate.ranking import Ranking, Relevance
+from pipeline.curate.ranking import ByRelevance, InOrder, Ranking, Relevance
 from pipeline.curate.repeats import Closed, Repeats
 from pipeline.curate.vectors import Directions
 from schemas.curation_spec import DiversitySpec
@@ -45,14 +45,17 @@ class Selection:
             if not self.closed[family[0]]:
                 self._keep(family[0], rank=0)
             return
-        rows = slice(family.start, family.stop)
-        ranking = Ranking(
-            self.diversity, self.relevance[rows], self.directions[rows], self.closed[rows]
-        )
+        ranking = self._ranking(slice(family.start, family.stop))
         self._keep_the_best(family, ranking, fanout)
         for row in family:
             if not self.closed[row]:
                 self._drop_surplus(row, family, ranking)
+
+    def _ranking(self, rows: slice) -> Ranking:
+        closed = self.closed[rows]
+        if self.diversity is None and not self.directions.known:
+            return InOrder(closed)
+        return ByRelevance(self.diversity, self.relevance[rows], self.directions[rows], closed)
 
     def _keep_the_best(self, family: range, ranking: Ranking, fanout: int) -> None:
         rank = 0

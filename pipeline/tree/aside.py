@@ -7,7 +7,7 @@ comes back is a row of its own, beside the tree.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.tree.expand import Place, fill
+from pipeline.tree.expand import Place, fill, writer_of
 from pipeline.tree.frontier import Parent, grown
 from pipeline.tree.identity import node_id, prompt_hash, seed_base
 from pipeline.tree.prompt import begin
@@ -65,11 +65,10 @@ def aside_rows(
     """The answers as rows, in the order of the requests."""
     return [
         fill(
-            run,
+            writer_of(run, request.group),
             aside_place(run, about[request.parent_id], request.kind),
             outcomes[request.keys[0]],
             prompt_hash=prompt_hash(request.prompt),
-            group=request.group,
         )
         for request in requests
     ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pipeline.tree.aside import Aside, aside_place, aside_request, told
-from pipeline.tree.expand import Place, fill
+from pipeline.tree.expand import Place, fill, writer_of
 from pipeline.tree.frontier import Parent
 from pipeline.tree.identity import prompt_hash
 from pipeline.tree.prompt import ask, is_unclosed, remember, tell, visible_text
@@ -109,7 +109,7 @@ def rewritten(
 def _turn(run: Run, draft: Candidate, request: Request, outcome: Outcome) -> Candidate:
     place = Place(draft.tree_id, draft.node_id, draft.parent_id or "", draft.path, draft.role)
     hashed = prompt_hash(request.prompt)
-    turn = fill(run, place, outcome, prompt_hash=hashed, group=request.group)
+    turn = fill(writer_of(run, request.group), place, outcome, prompt_hash=hashed)
     return replace(turn, origin="rewritten")
 
 

@@ -1,15 +1,16 @@
 """Expand parents into requests, and attach the outcomes as candidates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.tree.frontier import Parent, prompt_of
-from pipeline.tree.identity import node_id, prompt_hash, seed_base
+from pipeline.tree.identity import child_ids, node_id, prompt_hash, seed_base
 from pipeline.tree.prompt import count_reasoning
 from pipeline.tree.recipe import LevelRule, with_stops
 from pipeline.tree.run import Run
+from schemas.dialect import Dialect
 from schemas.records import Candidate, ChildKey, Completion, Ids, Kind, Outcome, Request, Role
 
 NO_IDS: Ids = np.empty(0, dtype=np.int32)
@@ -48,21 +49,23 @@ def attach(
     rule: LevelRule,
 ) -> list[Candidate]:
     """Candidates in row order, whatever order the outcomes came in."""
+    writer = writer_of(run, rule.group)
     candidates = []
     for parent, request in zip(parents, requests, strict=True):
         hashed = prompt_hash(request.prompt)
-        for key in request.keys:
-            candidates.append(_candidate(run, parent, outcomes[key], rule, hashed))
+        for place, key in _places(run, parent, request, rule.role):
+            candidates.append(fill(writer, place, outcomes[key], prompt_hash=hashed))
     return candidates
 
 
-def _candidate(
-    run: Run, parent: Parent, outcome: Outcome, rule: LevelRule, hashed: str
-) -> Candidate:
-    path = (*parent.path, outcome.key.child_index)
-    own_id = node_id(run.run_id, parent.tree_id, path)
-    place = Place(parent.tree_id, own_id, parent.node_id, path, rule.role)
-    return fill(run, place, outcome, prompt_hash=hashed, group=rule.group)
+def _places(
+    run: Run, parent: Parent, request: Request, role: Role
+) -> Iterator[tuple["Place", ChildKey]]:
+    keys = request.keys
+    ids = child_ids(run.run_id, parent.tree_id, parent.path, (key.child_index for key in keys))
+    for own_id, key in zip(ids, keys, strict=True):
+        path = (*parent.path, key.child_index)
+        yield Place(parent.tree_id, own_id, parent.node_id, path, role), key
 
 
 def stand_in(run: Run, parent: Parent, rule: LevelRule) -> Candidate:
@@ -95,30 +98,47 @@ class Place(NamedTuple):
     kind: Kind = "turn"
 
 
-def fill(run: Run, place: Place, outcome: Outcome, *, prompt_hash: str, group: str) -> Candidate:
-    """What a group's model said, in its place; a failure is a row without text."""
-    index = run.spec.model_index(group)
+def place_of(run: Run, parent: Parent, child_index: int, role: Role) -> Place:
+    """Of one child."""
+    path = (*parent.path, child_index)
+    own_id = node_id(run.run_id, parent.tree_id, path)
+    return Place(parent.tree_id, own_id, parent.node_id, path, role)
+
+
+class Writer(NamedTuple):
+    """Whose words they are."""
+
+    model_index: int
+    dialect: Dialect
+
+
+def writer_of(run: Run, group: str) -> Writer:
+    """The model of an engine group."""
+    return Writer(run.spec.model_index(group), run.dialect(group))
+
+
+def fill(writer: Writer, place: Place, outcome: Outcome, *, prompt_hash: str) -> Candidate:
+    """What a model said, in its place; a failure is a row without text."""
     if not isinstance(outcome, Completion):
         return Candidate(
             *place[:5],
             kind=place.kind,
             token_ids=NO_IDS,
             text="",
-            model_index=index,
+            model_index=writer.model_index,
             finish_reason="failed",
             failure=outcome.reason,
             prompt_hash=prompt_hash,
         )
     thinks = place.role == "assistant"
-    dialect = run.dialect(group)
     return Candidate(
         *place[:5],
         kind=place.kind,
         token_ids=outcome.token_ids,
         text=outcome.text,
-        model_index=index,
+        model_index=writer.model_index,
         stop_id=outcome.stop_id,
-        reasoning_tokens=count_reasoning(outcome.token_ids, dialect) if thinks else 0,
+        reasoning_tokens=count_reasoning(outcome.token_ids, writer.dialect) if thinks else 0,
         finish_reason=outcome.finish_reason,
         logprob_sum=outcome.logprob_sum,
         token_logprobs=outcome.token_logprobs,

@@ -63,7 +63,7 @@ def _of(by_id: Mapping[str, Parent], node: Candidate) -> Parent:
 
 def grown(run: Run, parent: Parent, node: Candidate) -> Parent:
     """A node as a parent: the conversation above it, and one more turn."""
-    rule = run.recipe.rule(run.spec, node.level)
+    rule = run.rule(node.level)
     text = visible_text(node, run.dialects[run.tongues[node.model_index]])
     said = (*parent.said, text) if rule.say is None else (*parent.said, rule.say, text)
     bodies = [_longer(run, parent, node, rule, text, t) for t in range(len(run.dialects))]

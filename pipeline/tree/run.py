@@ -57,6 +57,10 @@ class Run:
         """By level, from 1, how its children are asked for."""
         return rules_of(self.recipe, self.spec)
 
+    def rule(self, level: int) -> LevelRule:
+        """How the children of a level are asked for."""
+        return self.rules[level - 1]
+
     @property
     def is_text(self) -> bool:
         """Trees are plain texts, without a chat."""

@@ -32,7 +32,7 @@ def turns_of(run: Run, parents: Sequence[Parent], sampled: Sequence[Candidate]) 
         # A reference answers the root's question, and none further down.
         references=["" if p.path else p.root.reference or "" for p in parents],
         tongues=np.array([run.tongues[c.model_index] for c in sampled], dtype=np.int8),
-        asked=(run.recipe.rule(run.spec, sampled[0].level).say or "") if sampled else "",
+        asked=(run.rule(sampled[0].level).say or "") if sampled else "",
     )
 
 

@@ -52,7 +52,7 @@ def passing_of(
         for i, (node, _) in enumerate(rows.nodes)
         if node.origin != "given" and node.parent_id in known
     ]
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     candidates = [rows.nodes[i].candidate for i in places]
     opened = OpenWave(wave, rule, list(parents), [], 0.0, candidates=candidates)
     opened.measures = rows.measures.take(np.array(places, dtype=np.intp))
@@ -72,7 +72,7 @@ def critique_defects(
 
     Without `rejudge` it is taken as given which of the others had a critique.
     """
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     asides = [node for node in rows.asides if node.candidate.kind != "judge"]
     if rule.critique is None:
         for aside, _ in asides:

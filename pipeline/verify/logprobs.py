@@ -22,7 +22,7 @@ def logprob_defects(
     run: Run, wave: WaveId, rows: WaveRows, tables: Mapping[Table, pa.Table]
 ) -> Iterator[str]:
     """One entry for each sampled turn of a wave that asks for them, in row order."""
-    asked = run.recipe.rule(run.spec, wave.level).sampling.top_logprobs
+    asked = run.rule(wave.level).sampling.top_logprobs
     turns = [c for c, _ in (*rows.nodes, *rows.asides) if asked and _has_some(c)]
     found = list(from_logprob_table(tables.get("logprobs", LOGPROB_SCHEMA.empty_table())))
     ids, expected = [node_id for node_id, _ in found], [turn.node_id for turn in turns]

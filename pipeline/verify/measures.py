@@ -74,7 +74,7 @@ def measure_defects(
     run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows
 ) -> Iterator[str]:
     """Signatures, and scores that need nothing but the turns, are what the turns give."""
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     yield from _foreign_scores(run.spec.curation, rule, rows)
     known = {parent.node_id for parent in parents}
     places = [

@@ -18,7 +18,7 @@ def place_defects(
     run: Run, wave: WaveId, parents: Sequence[Parent], nodes: Sequence[Node]
 ) -> Iterator[str]:
     """Every child that was asked for is there once, and nothing else but what is given."""
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     asked = rule.asked
     expected = {(p.tree_id, (*p.path, index)): p.node_id for p in parents for index in range(asked)}
     if wave.level == 1:
@@ -48,7 +48,7 @@ def node_defects(
     run: Run, wave: WaveId, parents: Sequence[Parent], nodes: Sequence[Node], reach: Reach
 ) -> Iterator[str]:
     """Every row has the id of its place, was asked from its ancestors, and says what its ids do."""
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     given = {p.node_id: root_candidate(run, p.root) for p in parents if not p.path}
     given |= {row.node_id: row for row in _stand_ins(run, rule, parents, nodes)}
     kept_ids = {candidate.node_id for candidate, verdict in nodes if verdict.kept}

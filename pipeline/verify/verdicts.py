@@ -25,7 +25,7 @@ def verdict_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     """Verdicts follow from the stored rows of the wave alone, so they can be found again."""
     places = [i for i, node in enumerate(rows.nodes) if node.candidate.origin != "given"]
     sampled = [rows.nodes[i] for i in places]
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     measures = rows.measures.take(np.array(places, dtype=np.intp))
     verdicts = verdicts_of(run, rule, [node.candidate for node in sampled], measures)
     for (candidate, stored), found in zip(sampled, verdicts, strict=True):
@@ -85,7 +85,7 @@ def _expected(
     run: Run, wave: WaveId, parents: Sequence[Parent], rows: WaveRows, *, rejudge: bool
 ) -> list[Candidate]:
     """The nodes that were to be judged."""
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     if rule.judge is None:
         return []
     if rejudge:
@@ -99,7 +99,7 @@ def _prompt_hashes(
     run: Run, wave: WaveId, parents: Sequence[Parent], judged: Iterable[Candidate]
 ) -> dict[str, str]:
     """By node, what its judgement was to be asked from; none where that cannot be told here."""
-    judge = run.recipe.rule(run.spec, wave.level).judge
+    judge = run.rule(wave.level).judge
     if judge is None:
         return {}
     by_id = {parent.node_id: parent for parent in parents}
@@ -110,7 +110,7 @@ def _prompt_hashes(
 
 def _score_defects(run: Run, wave: WaveId, rows: WaveRows) -> Iterator[str]:
     """A node has the score that was said about it, and else none."""
-    judge = run.recipe.rule(run.spec, wave.level).judge
+    judge = run.rule(wave.level).judge
     if judge is None:
         return
     nodes = [node for node, _ in rows.nodes]

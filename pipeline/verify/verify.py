@@ -204,7 +204,7 @@ def _read_tables(ledger: Ledger, manifest: Manifest) -> Tables:
 def _count_defects(
     run: Run, where: str, wave: WaveId, manifest: Manifest, nodes: Sequence[Node]
 ) -> Iterator[str]:
-    rule, counts = run.recipe.rule(run.spec, wave.level), manifest.counts
+    rule, counts = run.rule(wave.level), manifest.counts
     sampled = [node for node in nodes if node.candidate.origin != "given"]
     reasons = Counter(node.verdict.drop_reason for node in sampled)
     kept = reasons.pop(None, 0)
@@ -237,7 +237,7 @@ def _token_defects(
 ) -> Iterator[str]:
     """What the manifest counts beside candidates."""
     counts = manifest.counts
-    rule = run.recipe.rule(run.spec, wave.level)
+    rule = run.rule(wave.level)
     prompts = [prompt_of(run, parent, rule) for parent in parents]
     total = sum(len(prompt) * rule.asked for prompt in prompts if prompt is not None)
     if all(prompt is not None for prompt in prompts) and counts.prompt_tokens != total:

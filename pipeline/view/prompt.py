@@ -89,7 +89,7 @@ def _ids(run: Run, story: Story) -> Ids | None:
     turns = [turn for turn in story.path[1:] if turn.kind == "turn"]
     for above in turns[:-1]:
         parent = grown(run, parent, above)
-    return prompt_of(run, parent, run.recipe.rule(run.spec, story.turn.level))
+    return prompt_of(run, parent, run.rule(story.turn.level))
 
 
 def pieces_of(viewed: ViewedRun, node: Candidate) -> list[list[Any]] | None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from jobs.curation import make_workers
+from jobs.garbage import collect_seldom
 from jobs.whereabouts import here, is_gone
 from jobs.wiring import make_pool, pace_of, resolve
 from pipeline.generate import Attempt, Hands
@@ -41,6 +42,7 @@ def opened(
 ) -> Iterator[Opened]:
     """The run, ready to be grown; `through` is the way to the store, `see` looks at the hands
     before they start."""
+    collect_seldom()
     resolved = resolve(spec)
     store = open_store(join(spec.execution.location, resolved.run_file.run_id))
     resolved = resolved._replace(run_file=create_run(store, resolved.run_file))
