@@ -1,10 +1,10 @@
 """Who gets what: the leases of one engine group, as a state machine without clock or threads.
 
 Waves are assigned whole, so that their shared prefixes are found in one engine's cache. An engine
-leases the head of its queue, up to the lease; one that lets children wait, because its slots or its
-KV cache are full, has shown what it can hold, and gets as many to wait as it runs. Only outcomes of
-children that it holds are passed on; so each child submitted gets exactly one outcome, whatever is
-lost, late or doubled.
+leases the head of its queue, where the deepest waves stand, up to the lease; one that lets children
+wait, because its slots or its KV cache are full, has shown what it can hold, and gets as many to
+wait as it runs. Only outcomes of children that it holds are passed on; so each child submitted gets
+exactly one outcome, whatever is lost, late or doubled.
 
 When an engine is lost, its children go to others. A child that may be the cause, because it was
 there each time and one more loss would condemn it, is leased alone: either it finishes, or it is
@@ -177,11 +177,11 @@ class Dispatcher:
             self._enqueue(self._home(wave), list(run), front=front)
 
     def _enqueue(self, engine: str, requests: list[Request], *, front: bool = False) -> None:
+        """Waves nearest to the leaves go first: what is above them is still in the engine's cache,
+        and trees end."""
         seat = self._seats[engine]
-        if front:
-            seat.queue.extendleft(reversed(requests))
-        else:
-            seat.queue.extend(requests)
+        queue = [*requests, *seat.queue] if front else [*seat.queue, *requests]
+        seat.queue = deque(sorted(queue, key=_depth, reverse=True))
         seat.queued += sum(request.n for request in requests)
 
     def _home(self, wave: str) -> str:
@@ -245,6 +245,10 @@ class Dispatcher:
             else:
                 joined.append(request.only(key.child_index))
         return joined
+
+
+def _depth(request: Request) -> int:
+    return request.wave.count(".")
 
 
 def _first(request: Request) -> ChildKey:

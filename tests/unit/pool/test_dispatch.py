@@ -75,6 +75,17 @@ def test_submit_child_wave_follows_its_parent_wave():
     assert {one.wave for one in dispatcher.take("b")} == {"000001.0"}
 
 
+def test_take_waves_nearest_to_the_leaves_go_first_and_others_as_they_came():
+    dispatcher = make_dispatcher("a", lease=4)
+    for wave in ("000000", "000001", "000000.0", "000002", "000001.0.0", "000003.0"):
+        dispatcher.submit(make_wave(wave, 1))
+    order = []
+    while taken := dispatcher.take("a"):
+        order += [one.wave for one in taken]
+        dispatcher.accept("a", 0, [completed(key) for key in keys_of(taken)])
+    assert order == ["000001.0.0", "000000.0", "000003.0", "000000", "000001", "000002"]
+
+
 def test_submit_child_asked_for_twice_is_refused():
     dispatcher = make_dispatcher("a")
     dispatcher.submit([make_request("p")])
