@@ -24,6 +24,7 @@ from schemas.root_table import from_root_table
 from schemas.wave_id import WaveId
 
 FRONTIERS_HELD = 64
+"""At least: those of waves whose child waves are not all open."""
 
 Plant = Callable[[Iterable[int]], list[Root]]
 """Makes the roots of trees from what they grow from."""
@@ -32,8 +33,18 @@ Plant = Callable[[Iterable[int]], list[Root]]
 class Lineage:
     """Frontiers of committed waves."""
 
-    def __init__(self, run: Run, plan: Plan, ledger: Ledger, plant: Plant | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        plan: Plan,
+        ledger: Ledger,
+        plant: Plant | None = None,
+        *,
+        held: int = FRONTIERS_HELD,
+    ) -> None:
+        """`held` frontiers are kept at hand; the others are read again."""
         self._run, self._plan, self._ledger, self._plant = run, plan, ledger, plant
+        self._most_held = max(held, FRONTIERS_HELD)
         self._store = ledger.store
         self._held: OrderedDict[str, list[Parent]] = OrderedDict()
 
@@ -41,7 +52,7 @@ class Lineage:
         """Keep a frontier at hand until its last block is asked for."""
         if frontier:
             self._held[wave.name] = frontier
-        while len(self._held) > FRONTIERS_HELD:
+        while len(self._held) > self._most_held:
             self._held.popitem(last=False)
 
     def parents(self, wave: WaveId, manifest: Manifest | None = None) -> list[Parent]:
