@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from jobs.status import as_json, as_text, standing_of
+from jobs.wiring import open_run_value
+from pipeline.plan.agenda import finished_cohorts, planned_waves
+from pipeline.plan.plan import make_plan
 from pipeline.storage.claims import read_heartbeats
 from pipeline.storage.ledger import Ledger
 from pipeline.storage.open import find_run
+from pipeline.storage.runs import open_run
 from pipeline.storage.snapshots import latest
 from pipeline.storage.store import Store
 from schemas.errors import RETRY
@@ -79,6 +83,30 @@ class Drivers:
         beats = read_heartbeats(self.store, lambda attempt: -1)
         return {beat.driver.pid: beat.driver.attempt for beat in beats}
 
+    def kill_within_a_cohort(self, process: subprocess.Popen[str], attempt: str) -> None:
+        """Kill a driver when it has committed a part of a cohort, which others have to finish."""
+
+        def stopped_within() -> bool:
+            process.send_signal(signal.SIGSTOP)
+            if attempt in self._within():
+                return True
+            process.send_signal(signal.SIGCONT)
+            return False
+
+        until(stopped_within, PATIENCE_S)
+        process.kill()
+        process.wait(PATIENCE_S)
+
+    def _within(self) -> set[str]:
+        """The attempts that committed waves of a cohort which is not whole."""
+        run = open_run_value(open_run(self.store))
+        plan = make_plan(run.spec, run.recipe, run.trees)
+        ledger = Ledger(self.store).all()
+        committed = {wave: manifest.frontier for wave, manifest in ledger.items()}
+        whole = finished_cohorts(planned_waves(run.spec, run.recipe, plan, committed))
+        waves = {WaveId.parse(wave): manifest.attempt for wave, manifest in ledger.items()}
+        return {attempt for wave, attempt in waves.items() if wave.cohort not in whole}
+
     def _manifests(self) -> list[Any]:
         return list(Ledger(self.store).all().values()) if manifests_in(self._location) else []
 
@@ -115,8 +143,7 @@ def test_four_drivers_one_killed_share_the_run_and_nothing_is_made_twice(
     drivers.start(4)
     attempts = drivers.await_working(4)
     killed = drivers.processes[1]
-    killed.kill()
-    killed.wait(PATIENCE_S)
+    drivers.kill_within_a_cohort(killed, attempts[killed.pid])
     ends = list(drivers.ends())
     assert [code for code, _, _ in ends] == [0, -signal.SIGKILL, 0, 0], ends
     store = drivers.store
